@@ -1,0 +1,173 @@
+"""Makes a plan so: in the order of its edges, independent branches in parallel, each resource claimed before and recorded after (DESIGN §8).
+
+One thread coordinates: it decides what is ready, writes records and transactions, and collects. Workers make the writes that are calls of their
+own; on one Postgres server they are serial. What finished while a transaction was under way is recorded by the next one, so records go in batches.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from reconciler.engine.bookkeeping import Bookkeeping
+from reconciler.engine.connections import Connections
+from reconciler.engine.guard import Limits
+from reconciler.engine.journal import Entry, Journal
+from reconciler.engine.orders import Orders
+from reconciler.engine.schedule import Progress, Schedule
+from reconciler.engine.situation import Situation
+from reconciler.engine.writes import NotStarted, Writes
+from reconciler.model.change import Action, Change, Plan
+from reconciler.model.errors import LockLost, OutcomeUnknown, ReconcilerError, SystemFault, Unreachable
+from reconciler.model.kind import Made
+from reconciler.model.outcome import Outcome
+from reconciler.model.resource import CONSUL, System
+from reconciler.ownership.lock import Lock
+
+
+def run(
+    plan: Plan, situation: Situation, connections: Connections, lock: Lock, limits: Limits, *,
+    run_id: str, parallelism: int, progress: Callable[[Progress], None], stop: threading.Event,
+) -> Outcome:  # fmt: skip
+    """Apply ``plan`` under ``lock``. The faults of single changes are in the outcome; nothing is raised for them."""
+    orders = Orders(situation, limits)
+    writes = Writes(situation, connections, orders, Bookkeeping(situation, run_id), lock, stop)
+    journal = Journal(connections.consul, lock, list(situation.records.values()), situation.keys)
+    return _Run(plan, Schedule(plan.changes, progress), writes, journal, orders, stop, parallelism).run()
+
+
+class _Run:
+    def __init__(
+        self, plan: Plan, schedule: Schedule, writes: Writes, journal: Journal, orders: Orders, stop: threading.Event, parallelism: int
+    ) -> None:
+        self.plan = plan
+        self.schedule = schedule
+        self.writes = writes
+        self.journal = journal
+        self.orders = orders
+        self.stop = stop
+        self.parallelism = parallelism
+        self.running: dict[Future[Made | None], Change] = {}
+        self.pools: dict[System, ThreadPoolExecutor] = {}
+        self.stopped = ""
+
+    def run(self) -> Outcome:
+        try:
+            while not self.schedule.is_done and not self.stopped:
+                if self.stop.is_set():
+                    self.stopped = "interrupted"
+                    break
+                self._start(self.schedule.ready())
+                self._collect()
+            while self.running:
+                self._collect()
+            if not self.stopped:
+                self._delete_superseded()
+        except LockLost as lost:
+            self.stopped = str(lost)
+        finally:
+            for pool in self.pools.values():
+                pool.shutdown()
+        while self.running:
+            self._collect_after_loss()
+        self.schedule.give_up_rest(self.stopped)
+        return Outcome(self.schedule.results(), stopped=self.stopped, interrupted=self.stopped == "interrupted")
+
+    def _start(self, changes: list[Change]) -> None:
+        for change in changes:
+            self.schedule.start(change)
+        together: list[tuple[Change, Entry]] = []
+        alone: list[Change] = []
+        for change in changes:
+            try:
+                entry = self.writes.together(change)
+            except ReconcilerError as fault:
+                self.schedule.end(change, fault)
+                continue
+            if entry is None:
+                alone.append(change)
+            else:
+                together.append((change, entry))
+        self._write(together)
+        self._submit(alone)
+
+    def _write(self, entries: list[tuple[Change, Entry]]) -> None:
+        """Commit entries that are, or complete, their changes."""
+        faults = self.journal.write([e for _, e in entries])
+        for change, _ in entries:
+            fault = faults.get(change.address)
+            if fault is None:
+                self.orders.applied(change)
+            self.schedule.end(change, fault)
+
+    def _submit(self, changes: list[Change]) -> None:
+        faults = self.journal.write([Entry(c.address, (), record) for c in changes if (record := self.writes.before(c)) is not None])
+        for change in changes:
+            try:
+                if change.address in faults:
+                    raise faults[change.address]
+                order = self.orders.order(change)
+            except ReconcilerError as fault:
+                self._fail(change, fault)
+                continue
+            pool = self._pool(change.system or CONSUL)
+            self.running[pool.submit(self.writes.call, change, order)] = change
+
+    def _pool(self, system: System) -> ThreadPoolExecutor:
+        if system not in self.pools:
+            self.pools[system] = ThreadPoolExecutor(self.parallelism if system == CONSUL else 1, thread_name_prefix=str(system))
+        return self.pools[system]
+
+    def _collect(self) -> None:
+        """Wait until a call has ended, and record all that have."""
+        if not self.running:
+            return
+        done, _ = wait(self.running, return_when=FIRST_COMPLETED)
+        succeeded: list[tuple[Change, Entry]] = []
+        for future in done:
+            change = self.running.pop(future)
+            try:
+                made = future.result()
+            except ReconcilerError as fault:
+                self._fail(change, fault)
+                continue
+            self.orders.keep(change, made)
+            succeeded.append((change, self.writes.after(change, made)))
+        self._write(succeeded)
+
+    def _fail(self, change: Change, fault: ReconcilerError) -> None:
+        if isinstance(fault, LockLost):
+            self.stopped = str(fault)
+        elif not isinstance(fault, OutcomeUnknown | Unreachable):
+            undone = self.writes.undone(change)
+            self.journal.write([undone] if undone else [])
+        if isinstance(fault, NotStarted):
+            self.schedule.give_up(change, "interrupted")
+        else:
+            self.schedule.end(change, fault)
+
+    def _collect_after_loss(self) -> None:
+        """The lock is lost: what was in flight has ended by now, and its records may not be written any more; the next run finds the claims."""
+        for future in list(self.running):
+            change = self.running.pop(future)
+            self.schedule.end(change, future.exception() or SystemFault("written, but not recorded: the lock was lost"))  # type: ignore[arg-type]
+
+    def _delete_superseded(self) -> None:
+        """Last of all: what replacements left behind, once everything that used it has moved over."""
+        for change in self.plan.changes:
+            if not change.deletes_superseded or change.action is Action.DELETE or not self.schedule.is_applied(change):
+                continue
+            users = self.schedule.unfinished_users(change.address)
+            record = self.journal.stored(change.address)
+            try:
+                if users:
+                    raise SystemFault(f"the old one was kept, because {users[0]} was not applied")
+                if record is not None:
+                    faults = self.journal.write([self.writes.delete_superseded(change, record)])
+                    for fault in faults.values():
+                        raise fault
+            except LockLost:
+                raise
+            except ReconcilerError as fault:
+                self.schedule.end(change, fault)

@@ -1,0 +1,90 @@
+"""The ownership records that a change writes, before and after; values only (DESIGN §6: claim before create, release after delete)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from reconciler.engine.diff import recordable
+from reconciler.engine.situation import Situation, incarnation
+from reconciler.model.change import Action, Change
+from reconciler.model.kind import Made
+from reconciler.model.record import Origin, Record, State
+from reconciler.model.value import ABSENT, leaves, look_up, put
+
+
+@dataclass(frozen=True, slots=True)
+class Bookkeeping:
+    """Makes the records of one run, which all carry its ``run`` id."""
+
+    situation: Situation
+    run: str
+
+    def claim(self, change: Change) -> Record:
+        """Before creating: what is about to be made. A replacement also notes what it will leave behind."""
+        return replace(
+            self._record(change), state=State.CLAIMING, origin=Origin.CREATED, incarnation=None, witness=None, superseded=change.deletes_superseded
+        )
+
+    def taking_over(self, change: Change) -> Record:
+        """Before adopting and updating: ours, with what was live of the fields that are set, so that an interrupted run shows what it still owes."""
+        record = self.adopted(change)
+        specification = dict(record.specification)
+        assert change.live is not None
+        for path, _ in leaves(record.specification, self.situation.rules(change.address).whole):
+            have = look_up(change.live.fields, path)
+            specification = put(specification, path, have if have is ABSENT else recordable({"": have})[""])
+        return replace(record, specification=specification)
+
+    def adopted(self, change: Change) -> Record:
+        """What exists and is now ours."""
+        assert change.live is not None
+        return replace(
+            self._record(change), origin=Origin.ADOPTED, incarnation=incarnation(change.live), witness=change.live.witness, superseded=change.deletes_superseded
+        )
+
+    def made(self, change: Change, made: Made) -> Record:
+        """After creating, replacing or updating."""
+        fresh = change.action in (Action.CREATE, Action.REPLACE)
+        before = change.record
+        origin = Origin.CREATED if fresh or before is None else before.origin
+        if change.action is Action.ADOPT:
+            origin = Origin.ADOPTED
+        left = tuple(s for s in change.deletes_superseded if s != made.incarnation)
+        return replace(self._record(change), origin=origin, incarnation=made.incarnation, witness=made.witness, superseded=left)
+
+    def confirmed(self, change: Change) -> Record:
+        """Nothing was written to the resource: only what we remember of it changes."""
+        assert change.live is not None and change.record is not None
+        known = change.record.incarnation if change.record.state is State.OWNED else incarnation(change.live)
+        return replace(
+            self._record(change), origin=change.record.origin, incarnation=known, witness=change.live.witness, superseded=change.deletes_superseded
+        )
+
+    def without_superseded(self, record: Record) -> Record:
+        """After what replacements left behind has been deleted."""
+        return replace(record, superseded=(), run=self.run)
+
+    def _record(self, change: Change) -> Record:
+        desired = change.desired
+        assert desired is not None
+        system_identity = self.situation.systems[desired.system]
+        return Record(
+            key=self.situation.keys[change.address],
+            address=change.address,
+            system=desired.system,
+            system_identity=system_identity,
+            owner=self.situation.name,
+            label=desired.label,
+            state=State.OWNED,
+            origin=Origin.CREATED,
+            incarnation=None,
+            specification=recordable(desired.fields),
+            witness=None,
+            on_removal=desired.on_removal,
+            protect=desired.protect,
+            needs=tuple(sorted(self.situation.keys[a] for a in desired.needs if a in self.situation.keys)),
+            superseded=(),
+            run=self.run,
+            written=datetime.now(UTC).isoformat(timespec="seconds"),
+        )

@@ -1,0 +1,102 @@
+"""The live systems of one run, connected when they are first needed, and what is known of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from reconciler.manifest.loaded import LoadedManifest
+from reconciler.model.errors import ReconcilerError
+from reconciler.model.resource import CONSUL, System
+from reconciler.model.secret import Reference, Secret, SecretSource
+from reconciler.systems.consul.client import Consul
+from reconciler.systems.consul.connection import consul_settings
+from reconciler.systems.host import Host, LocalHost
+from reconciler.systems.secret_sources import resolve
+
+if TYPE_CHECKING:
+    from reconciler.systems.postgres import Postgres
+
+
+class Connections:
+    """Consul, the Postgres servers and the hosts of a manifest. A context manager; leaving it closes them.
+
+    ``environ`` is where CONSUL_*, PG* and ``{env: …}`` are looked up. ``timeout_s`` overrides the manifest's timeout of one request.
+    """
+
+    def __init__(self, loaded: LoadedManifest, environ: Mapping[str, str] | None = None, timeout_s: float | None = None, log: Any = None) -> None:
+        self.loaded = loaded
+        self.environ = os.environ if environ is None else environ
+        self._timeout_s = timeout_s
+        self._log = log
+        self._consul: Consul | None = None
+        self._postgres: dict[str, Postgres] = {}
+        self._hosts: dict[str, Host] = {}
+        self._secrets: dict[str, Secret] = {}
+
+    def __enter__(self) -> Connections:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for server in self._postgres.values():
+            server.close()
+        if self._consul is not None:
+            self._consul.close()
+
+    @property
+    def consul(self) -> Consul:
+        """The Consul agent that the manifest, or else the environment, names."""
+        if self._consul is None:
+            settings = consul_settings(self.loaded.manifest.consul, self.environ, self.secret, timeout_s=self._timeout_s)
+            self._consul = Consul(settings, log=self._log)
+        return self._consul
+
+    def postgres(self, name: str) -> Postgres:
+        """The Postgres server ``name``; without a ``postgres`` section there is one, ``default``, from the PG* variables."""
+        if name not in self._postgres:
+            from reconciler.systems.postgres import Postgres  # imported late: psycopg takes 0.1 s, and many manifests have no database
+
+            section = (self.loaded.manifest.postgres or {}).get(name)
+            self._postgres[name] = Postgres.connect(name, section, self.environ, self.secret)
+        return self._postgres[name]
+
+    def host(self, name: str) -> Host:
+        """The machine ``name``; only ``local`` for now."""
+        if name not in self._hosts:
+            self._hosts[name] = LocalHost()
+        return self._hosts[name]
+
+    def server_names(self) -> list[str]:
+        """Every Postgres server that the manifest names."""
+        return sorted(self.loaded.manifest.postgres or {"default": None})
+
+    def of(self, system: System) -> Any:
+        """The connection to a system."""
+        if system == CONSUL:
+            return self.consul
+        return self.postgres(system.name) if system.type == "postgres" else self.host(system.name)
+
+    def identity(self, system: System) -> str:
+        """What tells this system from every other: Consul's trust domain and datacenter, Postgres' system identifier, a host's machine-id."""
+        return str(self.consul.identity().text if system == CONSUL else self.of(system).identity)
+
+    def secret(self, source: SecretSource | Reference | Secret) -> Secret:
+        """The secret behind a reference from the manifest. Raises ReconcilerError when it cannot be had, without showing anything of it."""
+        if isinstance(source, Secret):
+            return source
+        if isinstance(source, Reference):
+            pair = self.consul.kv_get([source.address.segments[0]]).get(source.address.segments[0])
+            if pair is None:
+                raise ReconcilerError(f"{source.address} does not exist in Consul, but a connection's secret refers to it: create it, or correct the key")
+            return Secret(pair.value.decode("utf-8", "surrogateescape"))
+        key = repr(source)
+        if key not in self._secrets:
+            self._secrets[key] = resolve(source, Path(self.loaded.directory), self.environ)
+        return self._secrets[key]

@@ -1,0 +1,166 @@
+"""What differs between a specification, what was last applied, and what is live: a three-way comparison, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.model.change import FieldChange
+from reconciler.model.kind import FieldRules
+from reconciler.model.record import Record
+from reconciler.model.resource import Live
+from reconciler.model.secret import Generate, Hidden, Pending, Secret, Verifies
+from reconciler.model.value import ABSENT, LONG_TEXT_BYTES, WITHHELD, Digest, Path, Semantic, Value, canonical, is_secret, leaves, look_up, put
+
+Fields = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """The fields that differ, and those that could not be compared, with why."""
+
+    fields: tuple[FieldChange, ...] = ()
+    unreadable: tuple[tuple[Path, str], ...] = ()
+
+
+def compare(desired: Fields, record: Record | None, live: Live, rules: FieldRules) -> Differences:
+    """The differences that an update would remove.
+
+    A field that ``desired`` does not set is not compared, unless the last apply had set it: then it differs while live still has a value.
+    ``desired`` holds no references any more: they were settled.
+    """
+    applied = record.specification if record else {}
+    rewritten = record is not None and record.witness != live.witness
+    changes: list[FieldChange] = []
+    unreadable: list[tuple[Path, str]] = []
+    wanted = dict(leaves(desired, rules.whole))
+    for path, want in wanted.items():
+        have = look_up(live.fields, path)
+        verdict = _same(path, want, have, rules)
+        if isinstance(verdict, Hidden):
+            unreadable.append((path, verdict.why))
+        elif not verdict:
+            changes.append(_change(path, have, want, look_up(applied, path), rules, rewritten=rewritten, recorded=record is not None))
+    for path, last in leaves(applied, rules.whole):
+        if path[0] in rules.keeps or any(path[: len(p)] == p or p[: len(path)] == path for p in wanted):
+            continue
+        have = look_up(live.fields, path)
+        if isinstance(have, Hidden):
+            unreadable.append((path, have.why))
+        elif not _is_unset(path, have, rules):
+            drifted = rewritten if last is WITHHELD else not recorded_same(path, last, have, rules)
+            changes.append(FieldChange(path, have, ABSENT, drifted=drifted, manifest=True))
+    return Differences(tuple(sorted(changes, key=lambda c: c.path)), tuple(unreadable))
+
+
+def drifted_fields(record: Record, live: Live, rules: FieldRules) -> tuple[FieldChange, ...]:
+    """What somebody else changed since the last apply: live against the record alone, so no secret needs to be known."""
+    changes: list[FieldChange] = []
+    rewritten = record.witness != live.witness
+    for path, last in leaves(record.specification, rules.whole):
+        have = look_up(live.fields, path)
+        if last is WITHHELD:
+            if have is ABSENT or (rewritten and not isinstance(have, Hidden)):
+                changes.append(FieldChange(path, have, WITHHELD, drifted=True))
+        elif not isinstance(have, Hidden) and not recorded_same(path, last, have, rules):
+            changes.append(FieldChange(path, have, last, drifted=True, parts=parts_of(path, have, last)))
+    return tuple(sorted(changes, key=lambda c: c.path))
+
+
+def matches_claim(record: Record, live: Live, rules: FieldRules) -> bool:
+    """Whether live is what a claim said would be created. Secrets are not part of a claim."""
+    younger = live.created_index is None or live.created_index > record.modify_index
+    told = ((path, last) for path, last in leaves(record.specification, rules.whole) if last is not WITHHELD)
+    return younger and all(recorded_same(path, last, look_up(live.fields, path), rules) for path, last in told)
+
+
+def recordable(fields: Fields) -> dict[str, Value]:
+    """What of a specification goes into its record: secrets withheld, long texts as digests, of a generated value only how it was generated."""
+    recorded: dict[str, Value] = {}
+    for key, value in fields.items():
+        if isinstance(value, Generate):
+            recorded[key] = value
+        elif is_secret(value):
+            recorded[key] = WITHHELD
+        elif isinstance(value, Mapping):
+            recorded[key] = recordable(value)
+        elif isinstance(value, str | Semantic) and len(canonical(value).encode("utf-8", "surrogateescape")) > LONG_TEXT_BYTES:
+            recorded[key] = Digest.of(canonical(value))
+        else:
+            recorded[key] = value
+    return recorded
+
+
+def recorded_same(path: Path, last: Value, have: Value, rules: FieldRules) -> bool:
+    """Whether a live value is the recorded one."""
+    if isinstance(last, Generate):
+        return have is not ABSENT
+    if isinstance(last, Digest):
+        return have is not ABSENT and not is_secret(have) and Digest.of(canonical(have)) == last
+    if is_secret(have):
+        return False
+    return rules.same(path, last, have)
+
+
+def merged(desired: Fields, changes: tuple[FieldChange, ...], live: Live, rules: FieldRules) -> dict[str, Value]:
+    """What the resource shall be: live, with what the manifest sets put in and what it no longer sets taken out.
+
+    A generated value that is there stays, and what cannot be known is not written.
+    """
+    result = dict(live.fields)
+    for path, want in leaves(desired, rules.whole):
+        if not isinstance(want, Hidden | Generate):
+            result = put(result, path, want)
+    for change in changes:
+        if change.after is ABSENT:
+            result = put(result, change.path, rules.default(change.path))
+    return result
+
+
+def _same(path: Path, want: Value, have: Value, rules: FieldRules) -> bool | Hidden:
+    if isinstance(want, Hidden):
+        return want
+    if isinstance(want, Generate):
+        return have is not ABSENT
+    if isinstance(want, Pending):
+        return False
+    if isinstance(want, Secret):
+        if isinstance(have, Hidden):
+            return have
+        return isinstance(have, Verifies) and have.matches(want)
+    if is_secret(have):
+        return have if isinstance(have, Hidden) else False
+    return rules.same(path, want, have)
+
+
+def _is_unset(path: Path, have: Value, rules: FieldRules) -> bool:
+    return have is ABSENT if is_secret(have) or have is ABSENT else rules.same(path, ABSENT, have)
+
+
+def _change(path: Path, have: Value, want: Value, last: Value, rules: FieldRules, *, rewritten: bool, recorded: bool) -> FieldChange:
+    if is_secret(want):
+        # A secret tells nothing of what it was: it drifted when the live thing was rewritten since, else the manifest's changed (DESIGN §5).
+        return FieldChange(path, have, want, drifted=recorded and rewritten, manifest=recorded and not rewritten)
+    drifted = recorded and last is not ABSENT and not recorded_same(path, last, have, rules)
+    manifest = recorded and (last is ABSENT or not recorded_same(path, last, want, rules))
+    return FieldChange(path, have, want, drifted=drifted, manifest=manifest, parts=parts_of(path, have, want))
+
+
+def parts_of(path: Path, before: Value, after: Value) -> tuple[FieldChange, ...]:
+    """The differences inside two lists or two mappings, each with its full path; empty for anything else."""
+    if not (isinstance(before, dict) and isinstance(after, dict)) and not (isinstance(before, list) and isinstance(after, list)):
+        return ()
+    return tuple(sorted(_deep(path, before, after), key=lambda c: c.path))
+
+
+def _deep(path: Path, before: Value, after: Value) -> Iterator[FieldChange]:
+    from deepdiff.diff import DeepDiff  # imported late: it takes 0.1 s, and a plan with nothing to do needs none of it
+
+    difference: Any = DeepDiff(before, after, view="tree", verbose_level=2)
+    for kind, items in difference.items():
+        for item in items:
+            inner = tuple(str(step) for step in item.path(output_format="list"))
+            old = ABSENT if kind.endswith("_added") else item.t1
+            new = ABSENT if kind.endswith("_removed") else item.t2
+            yield FieldChange((*path, *inner), old, new)

@@ -1,0 +1,207 @@
+"""What is live: every system is asked in bulk, and an answer that may be incomplete is an error, never an absence (DESIGN §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reconciler.engine.connections import Connections
+from reconciler.engine.guard import Own
+from reconciler.engine.settle import references
+from reconciler.engine.situation import Situation
+from reconciler.kinds import all_kinds
+from reconciler.model.address import Address
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.errors import AccessDenied, ManifestError, Refused
+from reconciler.model.kind import Kind, Permission, Wanted
+from reconciler.model.record import Record
+from reconciler.model.resource import CONSUL, Desired, Live, System
+from reconciler.model.secret import SecretSource
+from reconciler.model.value import Value
+from reconciler.ownership import lock, records
+from reconciler.systems.consul.reader import ConsulReader
+
+_THREADS = 8
+_SUPPORTED_CONNECTIONS = frozenset[str]()
+"""What of a manifest's features the systems answer for, and no kind: nothing yet beyond plain connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The situation of a run, and what the guard must know besides."""
+
+    situation: Situation
+    own: Own
+    record_indexes: Mapping[str, int]
+
+
+def declare(connections: Connections) -> dict[Address, Desired]:
+    """Every resource that the manifest wants. Raises ManifestError for what is not supported yet and for what cannot be expressed."""
+    loaded, kinds = connections.loaded, all_kinds()
+    covered = frozenset().union(*(k.covers for k in kinds.values())) | _SUPPORTED_CONNECTIONS
+    unsupported = [
+        Diagnostic(place, subject, "not supported yet", "remove it, or use a newer version")
+        for feature, subject, place in loaded.features()
+        if feature not in covered
+    ]  # fmt: skip
+    if unsupported:
+        raise ManifestError(unsupported)
+    desired: dict[Address, Desired] = {}
+    mistakes: list[Diagnostic] = []
+    for kind in kinds.values():
+        try:
+            desired |= {d.address: d for d in kind.declare(loaded)}
+        except ManifestError as error:
+            mistakes += error.diagnostics
+    if mistakes:
+        raise ManifestError(mistakes)
+    return desired
+
+
+def observe(connections: Connections, desired: Mapping[Address, Desired], *, write: bool, only_recorded: bool = False) -> Observation:
+    """Read everything that a plan for ``desired`` needs to know.
+
+    ``write``: also make sure that the token may write it. ``only_recorded``: resolve no secrets and look only at what is recorded.
+    """
+    return _Observer(connections, desired, write=write, only_recorded=only_recorded).observe()
+
+
+class _Observer:
+    def __init__(self, connections: Connections, desired: Mapping[Address, Desired], *, write: bool, only_recorded: bool) -> None:
+        self.connections = connections
+        self.kinds = all_kinds()
+        self.write = write
+        self.desired = desired
+        self.only_recorded = only_recorded
+        self.reader = ConsulReader(connections.consul)
+
+    def observe(self) -> Observation:
+        consul = self.connections.consul
+        _refuse_secondary(consul.identity())
+        token = consul.self_token()
+        pairs = consul.kv_tree(records.PREFIX)
+        headers = {k: records.header(p) for k, p in pairs.items()}
+        own = {k: h for k, h in headers.items() if h.owner == self.connections.loaded.name}
+        identities = self._identities(own.values())
+        names = {(s.type, i): s for s, i in identities.items()}
+        keys = {a: records.key_of(a, d.system, identities[d.system]) for a, d in self.desired.items()}
+        keys |= {n: records.key_of(n, s, identities[s]) for d in self.desired.values() for n in d.needs if (s := self._system(n)) in identities}
+        concerned = own.keys() | set(keys.values())
+        decoded = {k: records.decode(p, self.kinds, names) for k, p in pairs.items() if k in concerned}
+        known = {k: r for k, r in decoded.items() if r.system is not None}
+        by_address = {r.address: r for r in known.values()}
+        wanted = self._wanted(by_address)
+        self._preflight(wanted.values())
+        live = self._read(wanted)
+        desired = self.desired if self.only_recorded else {a: self._resolved(d) for a, d in self.desired.items()}
+        situation = Situation(
+            name=self.connections.loaded.name, desired=desired, records=by_address, live=live, kinds=self.kinds, keys=keys, systems=identities,
+            unknown_systems=tuple(r for k, r in sorted(decoded.items()) if r.system is None and k in own),
+        )  # fmt: skip
+        return Observation(situation, self._own(token, live, identities), {k: p.modify_index for k, p in pairs.items()})
+
+    def _system(self, address: Address) -> System:
+        kind = self.kinds[address.kind]
+        return CONSUL if kind.system == "consul" else System(kind.system, address.segments[0])
+
+    def _identities(self, own: Iterable[records.Header]) -> dict[System, str]:
+        """The identity of each system that is wanted; and of every declared one, when a record of ours is on none of those."""
+        systems = {CONSUL} | {d.system for d in self.desired.values()} | {self._system(n) for d in self.desired.values() for n in d.needs}
+        recorded = {(self.kinds[h.kind].system, h.system_identity) for h in own if h.kind in self.kinds}
+        identities = {s: self.connections.identity(s) for s in sorted(systems)}
+        reached = {(s.type, i) for s, i in identities.items()}
+        missing = {t for t, i in recorded - reached}
+        if "postgres" in missing:
+            identities |= {System("postgres", n): self.connections.identity(System("postgres", n)) for n in self.connections.server_names()}
+        if "host" in missing:
+            identities[System("host", "local")] = self.connections.identity(System("host", "local"))
+        _refuse_doubles(identities)
+        return identities
+
+    def _wanted(self, by_address: Mapping[Address, Record]) -> dict[Address, Wanted]:
+        name = self.connections.loaded.name
+        wanted = {a: Wanted(a, name, d, by_address.get(a)) for a, d in self.desired.items()}
+        for address, record in by_address.items():
+            if record.owner == name:
+                wanted.setdefault(address, Wanted(address, name, None, record, leaving=not self.only_recorded))
+        referred = {n for d in self.desired.values() for n in d.must_exist} | {r.address for d in self.desired.values() for r in references(d.fields)}
+        for address in referred:
+            wanted.setdefault(address, Wanted(address, name))
+        return wanted
+
+    def _preflight(self, wanted: Iterable[Wanted]) -> None:
+        asked = {Permission("key", records.PREFIX, "read")}
+        if self.write:
+            asked |= {Permission("key", records.PREFIX, "write"), Permission("key", lock.PREFIX + self.connections.loaded.name, "write")}
+            node = self.connections.consul.identity().node_name
+            asked |= {Permission("session", node, "write")} if node else set()
+        for want in wanted:
+            kind = self.kinds[want.address.kind]
+            asked |= {replace(p, address=want.address) for p in kind.permissions(want, write=self.write and (want.desired or want.record) is not None)}
+        ordered = sorted(asked, key=lambda p: (p.resource, p.segment, p.access))
+        denied = [p for p, allowed in zip(ordered, self.connections.consul.authorize(ordered), strict=True) if not allowed]
+        if denied:
+            missing = ", ".join(f'{p.resource}:{p.access} on "{p.segment}"' if p.segment else f"{p.resource}:{p.access}" for p in denied)
+            doing = "read and write" if self.write else "read"
+            raise AccessDenied(f"the Consul token may not {doing} everything that this manifest touches; it lacks {missing}: grant that, or use another token")
+
+    def _read(self, wanted: Mapping[Address, Wanted]) -> dict[Address, Live]:
+        groups: dict[tuple[str, System], list[Wanted]] = {}
+        for address, want in wanted.items():
+            groups.setdefault((address.kind, self._system(address)), []).append(want)
+        postgres = {system for _, system in groups if system.type == "postgres"}
+
+        def read(kind: Kind, system: System, group: list[Wanted]) -> list[Live]:
+            return list(kind.read(self.reader if system == CONSUL else self.connections.of(system), group))
+
+        def read_server(system: System) -> list[Live]:
+            # one connection a server: its kinds are read one after the other
+            return [live for (kind, s), group in sorted(groups.items(), key=lambda g: g[0][0]) if s == system for live in read(self.kinds[kind], s, group)]
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            futures = [pool.submit(read_server, system) for system in sorted(postgres)]
+            futures += [pool.submit(read, self.kinds[k], s, group) for (k, s), group in groups.items() if s not in postgres]
+            return {live.address: live for future in futures for live in future.result()}
+
+    def _resolved(self, desired: Desired) -> Desired:
+        return replace(desired, fields=_resolve(desired.fields, self.connections))
+
+    def _own(self, token: Any, live: Mapping[Address, Live], identities: Mapping[System, str]) -> Own:
+        mine: set[Address] = set()
+        if token:
+            names = {p["Name"].lower() for p in token.get("Policies") or []}
+            mine |= {a for a in live if a.kind == "acl-policy" and a.identity[0] in names}
+            mine |= {a for a, one in live.items() if a.kind == "acl-token" and (one.incarnation or "").startswith(token["AccessorID"])}
+        for system in identities:
+            if system.type == "postgres":
+                role = self.connections.postgres(system.name).me.name
+                mine |= {a for a in live if a.kind == "db-role" and a.segments == (system.name, role)}
+        return Own(frozenset(mine))
+
+
+def _resolve(fields: Mapping[str, Value], connections: Connections) -> dict[str, Value]:
+    resolved: dict[str, Value] = {}
+    for key, value in fields.items():
+        if isinstance(value, SecretSource):
+            resolved[key] = connections.secret(value)
+        else:
+            resolved[key] = _resolve(value, connections) if isinstance(value, Mapping) else value
+    return resolved
+
+
+def _refuse_secondary(identity: Any) -> None:
+    if identity.primary_datacenter and identity.primary_datacenter != identity.datacenter:
+        raise Refused(
+            f"this agent is in the secondary datacenter {identity.datacenter}: policies and config entries are global and belong to the primary, "
+            f"{identity.primary_datacenter}: run it there"
+        )
+
+
+def _refuse_doubles(identities: Mapping[System, str]) -> None:
+    seen: dict[tuple[str, str], System] = {}
+    for system, identity in identities.items():
+        other = seen.setdefault((system.type, identity), system)
+        if other is not system:
+            raise Refused(f"{other} and {system} are one and the same system ({identity}): name it once")

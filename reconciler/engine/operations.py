@@ -1,0 +1,182 @@
+"""What can be asked for: plan, apply, drift, destroy, and the ownership commands. The command line is a skin over these functions."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from reconciler.engine import apply as applying
+from reconciler.engine.connections import Connections
+from reconciler.engine.diff import drifted_fields
+from reconciler.engine.guard import Limits, Own, refusals
+from reconciler.engine.journal import Entry, Journal
+from reconciler.engine.observe import Observation, declare, observe
+from reconciler.engine.plan import Consents, make_plan
+from reconciler.engine.schedule import Progress
+from reconciler.engine.situation import Situation, is_ours
+from reconciler.kinds import all_kinds
+from reconciler.model.address import Address
+from reconciler.model.change import Action, Change, Plan, Reason
+from reconciler.model.errors import Locked, ReconcilerError, SystemFault
+from reconciler.model.outcome import NotConverged, Outcome, Status
+from reconciler.model.record import Record, State
+from reconciler.model.resource import Desired
+from reconciler.ownership import records
+from reconciler.ownership.lock import Lock, read_holder, release
+
+__all__ = ["Connections", "NothingApplied", "Options", "Progress", "apply", "drift", "forget", "owned", "plan", "unlock", "unprotect"]
+
+
+class NothingApplied(ReconcilerError):
+    """There is no record under this name, so nothing can have drifted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The consents and limits of one run, as on the command line. ``destroy``: as if every entry had been removed."""
+
+    adopt: tuple[str, ...] = ()
+    allow_delete: tuple[str, ...] = ()
+    allow_data_loss: tuple[str, ...] = ()
+    max_deletes: str = "30%"
+    parallelism: int = 16
+    lock_timeout_s: float = 0.0
+    destroy: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """The part that the guard looks at."""
+        return Limits(self.max_deletes, self.allow_delete, self.allow_data_loss, self.destroy)
+
+
+def plan(connections: Connections, options: Options, *, write: bool = False) -> Plan:
+    """What applying would do, with every reason why it must not be done. ``write``: the token must also be allowed to do it."""
+    return _plan(connections, options, _desired(connections, options), write=write)[0]
+
+
+def apply(
+    connections: Connections, options: Options, *,
+    approve: Callable[[Plan], bool], progress: Callable[[Progress], None], stop: threading.Event,
+) -> tuple[Plan, Outcome | None]:  # fmt: skip
+    """Plan under the lock, ask ``approve``, and make it so.
+
+    The outcome is None when nothing was tried: the plan is empty, has refusals, or was not approved. Raises Locked, LockLost (before anything
+    was written) and whatever reading raises; the faults of single changes are in the outcome.
+    """
+    desired = _desired(connections, options)
+    with Lock(connections.consul, connections.loaded.name, "destroy" if options.destroy else "apply", options.lock_timeout_s, stop) as lock:
+        planned, observation = _plan(connections, options, desired, write=True)
+        if planned.is_empty or planned.refusals or not approve(planned):
+            return planned, None
+        lock.demand()
+        outcome = applying.run(
+            planned, observation.situation, connections, lock, options.limits,
+            run_id=uuid.uuid4().hex, parallelism=options.parallelism, progress=progress, stop=stop,
+        )  # fmt: skip
+        if not outcome.stopped:
+            outcome = replace(outcome, not_converged=_not_converged(connections, options, desired, outcome))
+        return planned, outcome
+
+
+def drift(connections: Connections) -> Plan:
+    """What others changed since the last apply: live against the records alone, so that it needs no secrets and writes nothing.
+
+    Its changes are creations (somebody deleted it), adoptions (somebody made it anew) and updates (fields differ). Raises NothingApplied when
+    there is no record under this name, and Locked while an apply holds the lock: then nothing is as it was last applied.
+    """
+    name = connections.loaded.name
+    situation = observe(connections, {}, write=False, only_recorded=True).situation
+    holder = read_holder(connections.consul, name)
+    if holder is not None and not holder.is_dead:
+        raise Locked(f"{name} is being applied by {holder}: ask again when it is done")
+    mine = {a: r for a, r in situation.owned().items() if r.state is State.OWNED}
+    if not mine and not situation.unknown_systems:
+        raise NothingApplied(f"nothing has been applied under the name {name!r}: apply the manifest first, or correct its name")
+    changes = tuple(c for a, r in sorted(mine.items()) if (c := _drifted(a, r, situation)) is not None)
+    return Plan(
+        name, changes, refusals=refusals(Plan(name, ()), situation, Own(), Limits(destroy=True)),
+        unchanged=len(mine) - len(changes), systems=tuple(sorted(situation.systems.items())),
+    )  # fmt: skip
+
+
+def owned(connections: Connections, name: str | None = None) -> list[Record]:
+    """The ownership records, by address; of every manifest, or of the one called ``name``."""
+    pairs = connections.consul.kv_tree(records.PREFIX)
+    found = [records.decode(p, all_kinds(), {}) for p in pairs.values() if name is None or records.header(p).owner == name]
+    return sorted(found, key=lambda r: (r.address, r.owner))
+
+
+def forget(connections: Connections, address: str, options: Options, stop: threading.Event) -> Record:
+    """Give up ownership of one resource, which stays as it is. Raises ReconcilerError when it is not owned."""
+    with _one_record(connections, address, options, stop, "owned forget") as (journal, record):
+        _commit(journal, Entry(record.address, (), None))
+    return record
+
+
+def unprotect(connections: Connections, address: str, options: Options, stop: threading.Event) -> Record:
+    """Lift the protection of one resource. Raises ReconcilerError when it is not owned."""
+    with _one_record(connections, address, options, stop, "owned unprotect") as (journal, record):
+        _commit(journal, Entry(record.address, (), replace(record, protect=False)))
+    return record
+
+
+def unlock(connections: Connections, name: str, confirm: Callable[[str], bool]) -> str | None:
+    """Take the lock away from whoever holds it, after ``confirm`` was told who; what was taken, or None when nobody held it."""
+    holder = read_holder(connections.consul, name)
+    if holder is None:
+        return None
+    if not confirm(str(holder)):
+        raise ReconcilerError("not unlocked")
+    release(connections.consul, name, holder)
+    return str(holder)
+
+
+def _desired(connections: Connections, options: Options) -> dict[Address, Desired]:
+    return {} if options.destroy else declare(connections)
+
+
+def _plan(connections: Connections, options: Options, desired: dict[Address, Desired], *, write: bool) -> tuple[Plan, Observation]:
+    observation = observe(connections, desired, write=write)
+    planned = make_plan(observation.situation, Consents(options.adopt))
+    more = refusals(planned, observation.situation, observation.own, options.limits)
+    return replace(planned, refusals=(*planned.refusals, *more)), observation
+
+
+def _not_converged(connections: Connections, options: Options, desired: dict[Address, Desired], outcome: Outcome) -> tuple[NotConverged, ...]:
+    """Read again what was written; what a new plan would still change did not converge."""
+    again, _ = _plan(connections, options, desired, write=False)
+    applied = {r.change.address: r.change for r in outcome.results if r.status is Status.APPLIED}
+    left = [NotConverged(applied[c.address], c.fields) for c in again.changes if c.address in applied]
+    left += [NotConverged(applied[r.address], r.fields) for r in again.refusals if r.address in applied and r.rule == "conflict"]
+    return tuple(left)
+
+
+def _drifted(address: Address, record: Record, situation: Situation) -> Change | None:
+    live = situation.live.get(address)
+    if live is None:
+        return Change(address, Action.CREATE, record.system, (Reason.DRIFTED,), record=record)
+    if not is_ours(record, live):
+        return Change(address, Action.ADOPT, record.system, (Reason.RECREATED, Reason.DRIFTED), record=record, live=live)
+    fields = drifted_fields(record, live, situation.rules(address))
+    return Change(address, Action.UPDATE, record.system, (Reason.DRIFTED,), fields, record=record, live=live) if fields else None
+
+
+@contextmanager
+def _one_record(connections: Connections, address: str, options: Options, stop: threading.Event, operation: str) -> Iterator[tuple[Journal, Record]]:
+    name = connections.loaded.name
+    with Lock(connections.consul, name, operation, options.lock_timeout_s, stop) as lock:
+        situation = observe(connections, {}, write=False, only_recorded=True).situation
+        candidates = [*situation.owned().values(), *situation.unknown_systems]
+        found = [r for r in candidates if address in (str(r.address), r.key.removeprefix(records.PREFIX))]
+        if not found:
+            raise ReconcilerError(f"{address} is not owned by {name!r}: see reconciler owned list")
+        yield Journal(connections.consul, lock, found, {}), found[0]
+
+
+def _commit(journal: Journal, entry: Entry) -> None:
+    faults: dict[Address, SystemFault] = journal.write([entry])
+    for fault in faults.values():
+        raise fault

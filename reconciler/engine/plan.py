@@ -1,0 +1,288 @@
+"""The decision table: for each address that is desired or owned, what applying would do, and why (DESIGN §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+
+from reconciler.engine.diff import Differences, compare, matches_claim, recordable
+from reconciler.engine.settle import settle, value_after
+from reconciler.engine.situation import Situation, is_ours
+from reconciler.model.address import Address, matches
+from reconciler.model.change import Action, Change, FieldChange, Plan, Reason, Refusal
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.errors import ManifestError
+from reconciler.model.record import Record, State, removal_of
+from reconciler.model.resource import Desired, Live, OnRemoval, System
+from reconciler.model.secret import Hidden, Reference
+from reconciler.model.value import ABSENT, Path, Value, look_up
+
+Decision = Change | Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Consents:
+    """What the person at the terminal agreed to: globs of addresses."""
+
+    adopt: tuple[str, ...] = ()
+
+
+def make_plan(situation: Situation, consents: Consents) -> Plan:
+    """The plan, sorted by address. Raises ManifestError for what the manifest refers to and is neither declared nor live."""
+    missing = list(_missing(situation))
+    if missing:
+        raise ManifestError(missing)
+    planner = _Planner(situation, consents)
+    for address in in_order({a: d.needs for a, d in situation.desired.items()}):
+        planner.decide_desired(address)
+    for address, record in sorted(situation.owned().items()):
+        if address not in situation.desired:
+            planner.decide_removed(address, record)
+    return planner.plan()
+
+
+class _Planner:
+    """One pass over the addresses, needs first, so that what a reference means is known when it is met."""
+
+    def __init__(self, situation: Situation, consents: Consents) -> None:
+        self.situation = situation
+        self.consents = consents
+        self.decisions: dict[Address, Decision] = {}
+        self.settled: dict[Address, Mapping[str, Value]] = {}
+        self.unreadable: list[tuple[Address, Path, str]] = []
+
+    def decide_desired(self, address: Address) -> None:
+        desired = self.situation.desired[address]
+        record, live = self.situation.records.get(address), self.situation.live.get(address)
+        self.settled[address] = settle(desired.fields, self._after)
+        desired = replace(desired, fields=self.settled[address])
+        if record is not None and record.owner != self.situation.name:
+            self.decisions[address] = _owned_by_another(address, record)
+        elif live is None:
+            self.decisions[address] = _create(desired, record)
+        elif live.foreign:
+            self.decisions[address] = Refusal("conflict", address, live.foreign, "give it another name in the manifest")
+        elif record is None or not self._is_ours(record, live):
+            self.decisions[address] = self._found(desired, record, live)
+        else:
+            self.decisions[address] = self._keep(desired, record, live)
+
+    def decide_removed(self, address: Address, record: Record) -> None:
+        live = self.situation.live.get(address)
+        change = Change(address, Action.FORGET, self._system(address), record=record, live=live, deletes_superseded=record.superseded)
+        reasons: tuple[Reason, ...] = (Reason.REMOVED,)
+        warning = ""
+        if live is None:
+            reasons = (Reason.REMOVED, Reason.GONE)
+        elif not self._is_ours(record, live):
+            reasons, warning = (Reason.RECREATED,), "it was made anew by somebody else, so it is left alone"
+        elif record.removal is OnRemoval.RETAIN:
+            reasons = (Reason.REMOVED, Reason.RETAINED)
+        else:
+            change = replace(change, action=Action.DELETE)
+        self.decisions[address] = replace(change, reasons=reasons, warning=warning)
+
+    def plan(self) -> Plan:
+        changes = {a: d for a, d in self.decisions.items() if isinstance(d, Change)}
+        changes = _forget_occupied(_retain_needs(changes, self.situation))
+        refusals = [d for d in self.decisions.values() if isinstance(d, Refusal)]
+        refusals += _still_needed(changes, self.situation)
+        edges = edges_of(changes, self.situation)
+        ordered = tuple(replace(changes[a], waits_for=edges[a]) for a in sorted(changes))
+        return Plan(
+            name=self.situation.name,
+            changes=ordered,
+            refusals=tuple(sorted(refusals, key=lambda r: str(r.address))),
+            warnings=tuple(f"{c.address}: {c.warning}" for c in ordered if c.warning),
+            unreadable=tuple(sorted(self.unreadable)),
+            unchanged=sum(d is None for d in self.decisions.values()),
+            systems=tuple(sorted(self.situation.systems.items())),
+        )
+
+    def _after(self, reference: Reference) -> Value:
+        address = reference.address
+        decision = self.decisions.get(address)
+        fresh = isinstance(decision, Change) and decision.action in (Action.CREATE, Action.REPLACE)
+        live = self.situation.live.get(address)
+        outputs = None if fresh or live is None else live.outputs
+        return value_after(look_up(self.settled.get(address, {}), (reference.attribute,)), outputs, reference.attribute)
+
+    def _is_ours(self, record: Record, live: Live) -> bool:
+        if record.state is State.CLAIMING:
+            return matches_claim(record, live, self.situation.rules(live.address))
+        return is_ours(record, live)
+
+    def _system(self, address: Address) -> System | None:
+        kind = self.situation.kinds[address.kind]
+        return System("consul") if kind.system == "consul" else System(kind.system, address.segments[0])
+
+    def _compare(self, desired: Desired, record: Record | None, live: Live) -> Differences:
+        differences = compare(desired.fields, record, live, self.situation.rules(desired.address))
+        self.unreadable.extend((desired.address, path, why) for path, why in differences.unreadable)
+        return differences
+
+    def _found(self, desired: Desired, record: Record | None, live: Live) -> Decision:
+        """It exists, and we did not make it."""
+        differences = self._compare(desired, None, live)
+        blocked = _immutable(desired, differences.fields, self.situation)
+        consented = desired.adopt or any(matches(glob, desired.address) for glob in self.consents.adopt)
+        if differences.fields and (blocked or not consented):
+            return _conflict(desired, record, differences.fields, blocked)
+        reasons = (Reason.ADOPTED,) if record is None else (Reason.ADOPTED, Reason.RECREATED, Reason.DRIFTED)
+        return Change(
+            desired.address, Action.ADOPT, desired.system, reasons, differences.fields, desired, live, record,
+            unreadable=differences.unreadable, removal=desired.on_removal or OnRemoval.RETAIN,
+            deletes_superseded=record.superseded if record else (),
+        )  # fmt: skip
+
+    def _keep(self, desired: Desired, record: Record, live: Live) -> Decision:
+        """It exists, and it is ours."""
+        differences = self._compare(desired, record, live)
+        fields = differences.fields
+        unfinished = record.state is State.CLAIMING or bool(record.superseded)
+        reasons = _reasons(fields, unfinished=unfinished)
+        removal = removal_of(desired.on_removal, record.origin)
+        change = Change(
+            desired.address, Action.UPDATE, desired.system, reasons, fields, desired, live, record,
+            unreadable=differences.unreadable, removal=removal, deletes_superseded=record.superseded,
+        )  # fmt: skip
+        immutable = _immutable(desired, fields, self.situation)
+        if immutable and not self.situation.kinds[desired.address.kind].replaces:
+            return _requires_replacement(desired, immutable)
+        if immutable:
+            return replace(change, action=Action.REPLACE, deletes_superseded=(*record.superseded, *filter(None, [record.incarnation])))
+        if fields:
+            return change
+        if unfinished or not _record_is_current(desired, record, self.situation):
+            return replace(change, action=Action.RECORD, reasons=reasons or (Reason.MANIFEST,))
+        return None
+
+
+def _create(desired: Desired, record: Record | None) -> Change:
+    if record is None:
+        reason = Reason.NEW
+    else:
+        reason = Reason.UNFINISHED if record.state is State.CLAIMING else Reason.DRIFTED
+    return Change(
+        desired.address, Action.CREATE, desired.system, (reason,), desired=desired, record=record,
+        removal=desired.on_removal or OnRemoval.DELETE, deletes_superseded=record.superseded if record else (),
+    )  # fmt: skip
+
+
+def _reasons(fields: tuple[FieldChange, ...], *, unfinished: bool) -> tuple[Reason, ...]:
+    reasons = []
+    if any(f.manifest for f in fields):
+        reasons.append(Reason.MANIFEST)
+    if any(f.drifted for f in fields):
+        reasons.append(Reason.DRIFTED)
+    if unfinished:
+        reasons.append(Reason.UNFINISHED)
+    return tuple(reasons)
+
+
+def _record_is_current(desired: Desired, record: Record, situation: Situation) -> bool:
+    needs = tuple(sorted(situation.keys[a] for a in desired.needs if a in situation.keys))
+    return (
+        dict(record.specification) == recordable(desired.fields)
+        and (record.on_removal, record.protect, record.label, record.needs) == (desired.on_removal, desired.protect, desired.label, needs)
+    )  # fmt: skip
+
+
+def _immutable(desired: Desired, fields: Iterable[FieldChange], situation: Situation) -> tuple[FieldChange, ...]:
+    return tuple(f for f in fields if f.path[0] in situation.rules(desired.address).immutable)
+
+
+def _names(fields: Iterable[FieldChange]) -> str:
+    return ", ".join(dict.fromkeys(".".join(f.path) for f in fields))
+
+
+def _owned_by_another(address: Address, record: Record) -> Refusal:
+    return Refusal(
+        "conflict", address, f"belongs to the manifest {record.owner!r}",
+        f"remove it from one of the two manifests (reconciler owned show '{address}' --name {record.owner})",
+    )  # fmt: skip
+
+
+def _requires_replacement(desired: Desired, fields: tuple[FieldChange, ...]) -> Refusal:
+    return Refusal(
+        "requires replacement", desired.address, f"{_names(fields)} cannot be changed after creation, so this requires replacement",
+        "put the old value back, or create it under another name and move what is in it", fields,
+    )  # fmt: skip
+
+
+def _conflict(desired: Desired, record: Record | None, fields: tuple[FieldChange, ...], immutable: tuple[FieldChange, ...]) -> Refusal:
+    how = "was made anew by somebody else" if record else "exists and was not made by this manifest"
+    what = f"{how}; it differs in {_names(fields)}"
+    if immutable:
+        return Refusal("conflict", desired.address, f"{what}, of which {_names(immutable)} cannot be changed", "make the manifest agree with it", fields)
+    return Refusal("conflict", desired.address, what, f"to take it over and change it: --adopt '{desired.address}'", fields)
+
+
+def _missing(situation: Situation) -> Iterable[Diagnostic]:
+    """References to what is neither declared nor live."""
+    for address, desired in sorted(situation.desired.items()):
+        for need in sorted(desired.must_exist):
+            if need not in situation.desired and need not in situation.live:
+                yield Diagnostic(desired.place, str(address), f"{need} is not declared and does not exist", "declare it, or correct the name")
+
+
+def _retain_needs(changes: dict[Address, Change], situation: Situation) -> dict[Address, Change]:
+    """What is retained keeps what it needs: that is forgotten with it, not deleted."""
+    by_key = {c.record.key: a for a, c in changes.items() if c.record}
+    waiting = [c for c in changes.values() if c.action is Action.FORGET and Reason.RETAINED in c.reasons]
+    while waiting:
+        retained = waiting.pop()
+        for key in retained.record.needs if retained.record else ():
+            need = changes.get(by_key.get(key, retained.address))
+            if need is not None and need.action is Action.DELETE:
+                kept = replace(need, action=Action.FORGET, reasons=(Reason.REMOVED, Reason.RETAINED), warning=f"kept, because {retained.address} needs it")
+                changes[need.address] = kept
+                waiting.append(kept)
+    return changes
+
+
+def _forget_occupied(changes: dict[Address, Change]) -> dict[Address, Change]:
+    """A container that would not be empty is forgotten instead of deleted."""
+    deleted = {a for a, c in changes.items() if c.action is Action.DELETE}
+    for address in sorted(deleted):
+        change = changes[address]
+        left = sorted(change.live.occupants - deleted) if change.live else []
+        if left:
+            why = f"not empty ({left[0]}{' and others' if len(left) > 1 else ''}), so it is left where it is"
+            changes[address] = replace(change, action=Action.FORGET, reasons=(Reason.REMOVED, Reason.RETAINED), warning=why)
+    return changes
+
+
+def _still_needed(changes: Mapping[Address, Change], situation: Situation) -> list[Refusal]:
+    """Deletions of what something that stays still needs, judged as it will be after the plan."""
+    return [
+        Refusal("needed", need, f"would be deleted, but {address} still needs it", "declare it again, or stop using it")
+        for address, desired in sorted(situation.desired.items())
+        for need in sorted(desired.must_exist)
+        if need in changes and changes[need].action is Action.DELETE
+    ]
+
+
+def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Address, frozenset[Address]]:
+    """For each change, those that come first: what it needs; and for a deletion, everything whose record says that it needs it."""
+    by_key = {situation.records[a].key: a for a in changes if a in situation.records}
+    edges: dict[Address, set[Address]] = {a: set() for a in changes}
+    for address, change in changes.items():
+        if change.desired is not None:
+            edges[address] |= {n for n in change.desired.needs if n in changes and changes[n].desired is not None}
+        for key in change.record.needs if change.record else ():
+            needed = by_key.get(key)
+            if needed is not None and changes[needed].action in (Action.DELETE, Action.FORGET):
+                edges[needed].add(address)
+    return {a: frozenset(e - {a}) for a, e in edges.items()}
+
+
+def in_order(needs: Mapping[Address, Iterable[Address]]) -> list[Address]:
+    """The addresses, what is needed first, otherwise by address. Raises ManifestError when they need each other in a circle."""
+    sorter = TopologicalSorter({address: sorted(n for n in needs[address] if n in needs) for address in sorted(needs)})
+    try:
+        return list(sorter.static_order())
+    except CycleError as error:
+        circle = " → ".join(str(a) for a in reversed(error.args[1]))
+        raise ManifestError([Diagnostic(None, str(error.args[1][0]), f"needs itself: {circle}", "break the circle")]) from None

@@ -1,0 +1,98 @@
+"""Which changes may start, which never will: the order of a run, without doing any of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from reconciler.model.address import Address
+from reconciler.model.change import Action, Change
+from reconciler.model.outcome import ChangeOutcome, Status
+
+_REMOVALS = frozenset({Action.DELETE, Action.FORGET})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A change has reached a stage; ``seconds`` since it was started."""
+
+    change: Change
+    stage: Literal["started", "applied", "failed", "not attempted"]
+    why: str = ""
+    seconds: float = 0.0
+
+
+class Schedule:
+    """The changes of a plan on their way from waiting over running to a result. Used by one thread."""
+
+    def __init__(self, changes: Iterable[Change], progress: Callable[[Progress], None]) -> None:
+        self._waiting = {c.address: c for c in changes}
+        self._running: dict[Address, tuple[Change, float]] = {}
+        self._results: dict[Address, ChangeOutcome] = {}
+        self._progress = progress
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is waiting or running."""
+        return not self._waiting and not self._running
+
+    def ready(self) -> list[Change]:
+        """What may start now, by address. Whatever waits for something that failed is ended first, as not attempted.
+
+        Creates and updates come before deletes: what a delete would take away may still be in use by what is being changed.
+        """
+        self._skip_blocked()
+        building = [c for c in self._waiting.values() if c.action not in _REMOVALS]
+        busy = any(c.action not in _REMOVALS for c, _ in self._running.values())
+        candidates = building or ([] if busy else list(self._waiting.values()))
+        return sorted((c for c in candidates if not any(a in self._waiting or a in self._running for a in c.waits_for)), key=lambda c: c.address)
+
+    def start(self, change: Change) -> None:
+        """It is being written from now on."""
+        self._running[self._waiting.pop(change.address).address] = (change, time.monotonic())
+        self._progress(Progress(change, "started"))
+
+    def end(self, change: Change, fault: Exception | None) -> None:
+        """It was written, or failed with ``fault``."""
+        self._end(change, Status.FAILED if fault else Status.APPLIED, str(fault or ""))
+
+    def give_up(self, change: Change, why: str) -> None:
+        """It was not attempted."""
+        self._end(change, Status.NOT_ATTEMPTED, why)
+
+    def give_up_rest(self, why: str) -> None:
+        """Nothing that still waits is attempted."""
+        for change in list(self._waiting.values()):
+            self.give_up(change, why)
+
+    def is_applied(self, change: Change) -> bool:
+        """Whether it was written."""
+        outcome = self._results.get(change.address)
+        return outcome is not None and outcome.status is Status.APPLIED
+
+    def unfinished_users(self, address: Address) -> list[Address]:
+        """What waited for ``address`` and was not applied."""
+        return sorted(a for a, r in self._results.items() if address in r.change.waits_for and r.status is not Status.APPLIED)
+
+    def results(self) -> tuple[ChangeOutcome, ...]:
+        """What became of each change so far, by address."""
+        return tuple(self._results[a] for a in sorted(self._results))
+
+    def _skip_blocked(self) -> None:
+        blocked = True
+        while blocked:
+            blocked = False
+            for change in list(self._waiting.values()):
+                failed = [a for a in change.waits_for if a in self._results and self._results[a].status is not Status.APPLIED]
+                if failed:
+                    self.give_up(change, f"{min(failed)} was not applied")
+                    blocked = True
+
+    def _end(self, change: Change, status: Status, why: str) -> None:
+        self._waiting.pop(change.address, None)
+        _, started = self._running.pop(change.address, (change, time.monotonic()))
+        seconds = time.monotonic() - started
+        self._results[change.address] = ChangeOutcome(change, status, why, seconds)
+        self._progress(Progress(change, status.value, why, seconds))

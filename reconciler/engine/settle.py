@@ -1,0 +1,51 @@
+"""References replaced by what they will mean after the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from reconciler.model.secret import GENERATED_AT_APPLY, KNOWN_AFTER_APPLY, Generate, Hidden, Pending, Reference, Secret
+from reconciler.model.value import ABSENT, Value
+
+LookUp = Callable[[Reference], Value]
+
+
+def settle(fields: Mapping[str, Value], look_up: LookUp) -> dict[str, Value]:
+    """A specification in which every reference is replaced by what ``look_up`` says of it, at any depth of mappings."""
+    settled: dict[str, Value] = {}
+    for key, value in fields.items():
+        if isinstance(value, Reference):
+            settled[key] = look_up(value)
+        elif isinstance(value, Mapping):
+            settled[key] = settle(value, look_up)
+        else:
+            settled[key] = value
+    return settled
+
+
+def references(fields: Mapping[str, Value]) -> list[Reference]:
+    """Every reference in a specification."""
+    found: list[Reference] = []
+    for value in fields.values():
+        if isinstance(value, Reference):
+            found.append(value)
+        elif isinstance(value, Mapping):
+            found.extend(references(value))
+    return found
+
+
+def value_after(settled: Value, outputs: Mapping[str, Value] | None, attribute: str) -> Value:
+    """What a resource's attribute is after the plan.
+
+    ``settled`` is the field of that name in its settled specification (ABSENT when the manifest does not set it), ``outputs`` those of the live
+    resource when it is there and stays; None when it is created or replaced.
+    """
+    if isinstance(settled, str):
+        return Secret(settled)
+    if isinstance(settled, Secret | Pending | Hidden):
+        return settled
+    if outputs is not None and attribute in outputs:
+        return outputs[attribute]
+    if isinstance(settled, Generate):
+        return GENERATED_AT_APPLY
+    return KNOWN_AFTER_APPLY if settled is ABSENT else settled

@@ -1,0 +1,127 @@
+"""How one change is written: as part of a transaction with its record, or by a call of its own between two records (DESIGN §6)."""
+
+from __future__ import annotations
+
+import threading
+
+from reconciler.engine.bookkeeping import Bookkeeping
+from reconciler.engine.connections import Connections
+from reconciler.engine.diff import matches_claim
+from reconciler.engine.journal import Entry
+from reconciler.engine.orders import Orders
+from reconciler.engine.situation import Situation, incarnation
+from reconciler.model.change import Action, Change
+from reconciler.model.errors import AlreadyExists, ReconcilerError
+from reconciler.model.kind import DirectKind, Made, Order, TransactionalKind, Wanted
+from reconciler.model.record import Record, State
+from reconciler.model.resource import CONSUL
+from reconciler.ownership.lock import Lock
+from reconciler.systems.consul.reader import ConsulReader
+
+
+class NotStarted(ReconcilerError):
+    """The run was interrupted before this write was sent."""
+
+
+class Writes:
+    """Knows for each change what goes into the journal before and after it, and makes the calls."""
+
+    def __init__(self, situation: Situation, connections: Connections, orders: Orders, books: Bookkeeping, lock: Lock, stop: threading.Event) -> None:
+        self._situation = situation
+        self._connections = connections
+        self._orders = orders
+        self._books = books
+        self._lock = lock
+        self._stop = stop
+
+    def together(self, change: Change) -> Entry | None:
+        """The transaction that is the whole change, or None when it takes a call of its own. Raises a ReconcilerError when it must not be made."""
+        address, kind = change.address, self._situation.kinds[change.address.kind]
+        match change.action:
+            case Action.ADOPT if not change.fields:
+                return Entry(address, (), self._books.adopted(change))
+            case Action.RECORD:
+                return Entry(address, (), self._books.confirmed(change))
+            case Action.FORGET:
+                # what a replacement left behind is still to be deleted, and only the record knows of it
+                return Entry(address, (), change.record if change.deletes_superseded else None)
+        if not isinstance(kind, TransactionalKind):
+            return None
+        order = self._orders.order(change)
+        if change.action is Action.DELETE:
+            return self._deletion(change, kind)
+        if change.action is Action.CREATE:
+            return Entry(address, tuple(kind.create_operations(order)), self._books.made(change, Made("@", witness="@")), anew=True)
+        assert change.live is not None
+        known = change.record.incarnation if change.record and change.action is Action.UPDATE else incarnation(change.live)
+        return Entry(address, tuple(kind.update_operations(order)), self._books.made(change, Made(known, witness="@")))
+
+    def _deletion(self, change: Change, kind: TransactionalKind) -> Entry:
+        assert change.live is not None
+        hindrance = kind.hindrance(self._connections.consul, change.live)
+        if hindrance:
+            raise AlreadyExists(f"{hindrance}: left where it is; run again to forget it")
+        return Entry(change.address, tuple(kind.delete_operations(change.live)), None)
+
+    def before(self, change: Change) -> Record | None:
+        """The record to be written before a call: the claim of what will be created, the taking over of what will be changed."""
+        if change.action is Action.REPLACE:
+            return self._books.claim(change)
+        if change.action is Action.CREATE:
+            # A claim of an earlier run that says the same stands: what that run sent may come to be only now (CREATE DATABASE).
+            claim, old = self._books.claim(change), change.record
+            same = old is not None and old.state is State.CLAIMING and (old.specification, old.superseded) == (claim.specification, claim.superseded)
+            return None if same else claim
+        return self._books.taking_over(change) if change.action is Action.ADOPT else None
+
+    def after(self, change: Change, made: Made | None) -> Entry:
+        """What is recorded once a call has succeeded."""
+        return Entry(change.address, (), self._books.made(change, made) if made else None)
+
+    def undone(self, change: Change) -> Entry | None:
+        """A creation that certainly did not happen gives its claim back: the record is as it was before."""
+        if change.action is Action.REPLACE or (change.action is Action.CREATE and change.record is None):
+            return Entry(change.address, (), change.record)
+        return None
+
+    def call(self, change: Change, order: Order) -> Made | None:
+        """Write it. Runs in a worker."""
+        kind = self._situation.kinds[change.address.kind]
+        assert isinstance(kind, DirectKind)
+        if self._stop.is_set():
+            raise NotStarted
+        self._lock.demand()
+        system = self._connections.of(change.system or CONSUL)
+        match change.action:
+            case Action.DELETE:
+                kind.delete(system, order)
+                for old in change.deletes_superseded:
+                    kind.delete_superseded(system, old)
+                return None
+            case Action.CREATE | Action.REPLACE:
+                try:
+                    return kind.create(system, order)
+                except AlreadyExists as exists:
+                    return self._made_earlier(change, kind, exists)
+            case _:
+                return kind.update(system, order)
+
+    def delete_superseded(self, change: Change, record: Record) -> Entry:
+        """Delete what replacements left behind; what is to be recorded then."""
+        kind = self._situation.kinds[change.address.kind]
+        assert isinstance(kind, DirectKind)
+        for old in record.superseded:
+            self._lock.demand()
+            kind.delete_superseded(self._connections.of(change.system or CONSUL), old)
+        return Entry(change.address, (), None if change.action is Action.FORGET else self._books.without_superseded(record))
+
+    def _made_earlier(self, change: Change, kind: DirectKind, exists: AlreadyExists) -> Made:
+        """What exists is ours when it is what the claim of an earlier, interrupted run said."""
+        record = change.record
+        if record is not None and record.state is State.CLAIMING:
+            system = change.system or CONSUL
+            source = ConsulReader(self._connections.consul) if system == CONSUL else self._connections.of(system)
+            for live in kind.read(source, [Wanted(change.address, self._situation.name, change.desired, record)]):
+                if matches_claim(record, live, kind.rules):
+                    return Made(incarnation(live), live.witness, live.outputs)
+        raise exists

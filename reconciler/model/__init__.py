@@ -1,0 +1,1 @@
+"""Values only: what is said between the parts of the program. Nothing in here does I/O."""

@@ -1,0 +1,174 @@
+"""What a kind of resource must tell the engine. A kind is a value that is passed in; the engine knows none by name.
+
+A kind either writes by itself (:class:`DirectKind`: the engine writes the ownership record before and after) or turns a change into operations
+of one Consul transaction that also holds the record (:class:`TransactionalKind`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from reconciler.model.address import Address
+from reconciler.model.record import Record
+from reconciler.model.resource import Desired, Live, SystemType
+from reconciler.model.value import ABSENT, JSON, Path, Value, is_empty
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRules:
+    """How the fields of a kind are compared.
+
+    ``whole``: mappings that belong wholly to the manifest (``"*"`` for any key). ``immutable``: top-level fields whose change means
+    replacement. ``keeps``: top-level fields that stay as they are when the manifest stops setting them. ``defaults``: what a field that is
+    not set means, where that is not emptiness; also what it is set to when it is unset.
+    """
+
+    whole: frozenset[Path] = frozenset()
+    immutable: frozenset[str] = frozenset()
+    keeps: frozenset[str] = frozenset()
+    defaults: Mapping[str, Value] = field(default_factory=dict)
+
+    def default(self, path: Path) -> Value:
+        """What the absence of the field at ``path`` means."""
+        return self.defaults.get(path[0], ABSENT) if len(path) == 1 else ABSENT
+
+    def same(self, path: Path, one: Value, other: Value) -> bool:
+        """Whether two values, or absences, of the field at ``path`` mean the same."""
+        one, other = (self.default(path) if v is ABSENT else v for v in (one, other))
+        return bool(one == other) or (is_empty(one) and is_empty(other))
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One right to be asked for before anything else: what ``POST /v1/internal/acl/authorize`` takes, and who needs it."""
+
+    resource: str
+    segment: str
+    access: Literal["read", "write", "list"]
+    address: Address | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One address that a bulk read must answer for: what the manifest and the record say of it, where they do.
+
+    With neither it is only referred to, and the question is whether it exists. ``owner`` is the manifest's name. ``leaving``: its entry is
+    gone, so what deleting it would lose must be told (:attr:`~reconciler.model.resource.Live.dependants`).
+    """
+
+    address: Address
+    owner: str
+    desired: Desired | None = None
+    record: Record | None = None
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One write, with everything known.
+
+    ``fields`` is what the resource shall be: for a create what the manifest sets, for an update the live fields with the manifest's merged in
+    and unset ones removed; every reference is resolved (secrets are :class:`~reconciler.model.secret.Secret`). ``changed`` are the
+    paths that differ. For a delete only ``live`` counts, and whether losing its dependants was consented to.
+    """
+
+    address: Address
+    fields: Mapping[str, Value]
+    owner: str
+    changed: tuple[Path, ...] = ()
+    desired: Desired | None = None
+    live: Live | None = None
+    record: Record | None = None
+    allow_data_loss: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a direct write left: as in :class:`~reconciler.model.resource.Live`. ``outputs`` are for those that refer to it."""
+
+    incarnation: str | None
+    witness: JSON = None
+    outputs: Mapping[str, Value] = field(default_factory=dict)
+
+
+Operation = dict[str, Any]
+"""One operation of ``PUT /v1/txn``, as the API takes it."""
+
+
+class Kind(Protocol):
+    """What is known about one type of resource. Attributes:
+
+    ``name``: the first word of its addresses. ``system``: where it lives. ``covers``: what it answers for in a manifest (as named by
+    ``Manifest.features``); what no kind covers is refused as not supported yet. ``rules``: how fields compare. ``replaces``: whether a
+    change of an immutable field can be made by creating anew and deleting the old one last; otherwise the plan is refused.
+    """
+
+    name: ClassVar[str]
+    system: ClassVar[SystemType]
+    covers: ClassVar[frozenset[str]]
+    rules: ClassVar[FieldRules]
+    replaces: ClassVar[bool]
+
+    def address(self, *segments: str) -> Address:
+        """The address of one of its resources, folded where the system folds."""
+        ...
+
+    def declare(self, manifest: Any) -> Iterable[Desired]:
+        """The resources of this kind that a :class:`~reconciler.manifest.models.LoadedManifest` wants, in normal form."""
+        ...
+
+    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
+        """The Consul rights that reading, or also writing, this resource takes; empty outside Consul."""
+        ...
+
+    def read(self, system: Any, wanted: Sequence[Wanted]) -> Iterable[Live]:
+        """What is live of ``wanted``, in bulk: the number of round trips does not depend on how many there are.
+
+        ``system`` is what the engine holds for the kind's system type: a ``ConsulReader``, a ``Postgres``, a ``Host``. What is absent is not
+        answered. Raises a SystemFault for whatever could not be read completely.
+        """
+        ...
+
+
+@runtime_checkable
+class DirectKind(Kind, Protocol):
+    """A kind whose writes are calls of their own."""
+
+    def create(self, system: Any, order: Order) -> Made:
+        """Make it. Raises AlreadyExists when it exists, never overwrites."""
+        ...
+
+    def update(self, system: Any, order: Order) -> Made:
+        """Make it what ``order.fields`` says. Raises LostRace when it is not what was planned against any more, where the API can tell."""
+        ...
+
+    def delete(self, system: Any, order: Order) -> None:
+        """Remove ``order.live``; what is gone already is no error. Without ``allow_data_loss`` its dependants are looked for once more."""
+        ...
+
+    def delete_superseded(self, system: Any, incarnation: str) -> None:
+        """Remove what a replacement left behind; only asked of kinds that replace."""
+        ...
+
+
+@runtime_checkable
+class TransactionalKind(Kind, Protocol):
+    """A kind whose writes are operations of a Consul transaction."""
+
+    def create_operations(self, order: Order) -> list[Operation]:
+        """Operations that make it, and fail when it exists."""
+        ...
+
+    def update_operations(self, order: Order) -> list[Operation]:
+        """Operations that make it what ``order.fields`` says, and fail when its revision is not that of ``order.live``."""
+        ...
+
+    def delete_operations(self, live: Live) -> list[Operation]:
+        """Operations that remove it, and fail when its revision is not that of ``live``."""
+        ...
+
+    def hindrance(self, system: Any, live: Live) -> str:
+        """Asked immediately before deleting: why it must not be deleted now after all (it is then forgotten), or empty."""
+        ...

@@ -1,0 +1,107 @@
+"""A resource as the manifest wants it, and as it is in the live system."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from reconciler.model.address import Address
+from reconciler.model.value import JSON, Value
+
+SystemType = Literal["consul", "postgres", "host"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class System:
+    """One live system by its name in the manifest: ``System("postgres", "database-node")``. Consul has the name ``""``."""
+
+    type: SystemType
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}" if self.name else self.type.capitalize()
+
+
+CONSUL = System("consul")
+
+
+class OnRemoval(StrEnum):
+    """What happens to a resource whose entry has gone."""
+
+    DELETE = "delete"
+    RETAIN = "retain"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something stands in a manifest; ``line`` and ``column`` count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """One resource as the manifest wants it, in the normal form of its kind.
+
+    ``fields`` has only what the manifest sets. ``needs`` must exist before this one and go after it; those in ``must_exist`` are an error when
+    they are neither declared nor live, the others only give the order. A field that must not be shown holds a type of
+    :mod:`reconciler.model.secret`, also when it was written as a literal.
+    """
+
+    address: Address
+    system: System
+    fields: Mapping[str, Value]
+    label: str
+    place: Place
+    needs: frozenset[Address] = frozenset()
+    must_exist: frozenset[Address] = frozenset()
+    on_removal: OnRemoval | None = None
+    protect: bool = False
+    adopt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dependant:
+    """Something that would be lost with a resource, or that hinders deleting it, in words: ``table public.orders``, ``12 tables, 3.4 MB``.
+
+    ``within`` is the resource that it lies in, or is (``is_itself``): when a plan deletes that one first, it hinders no more, nor does a
+    resource itself that the plan gives another owner.
+    """
+
+    text: str
+    within: Address | None = None
+    is_itself: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One resource as it is, in the normal form of its kind.
+
+    ``fields``: a secret is a :class:`~reconciler.model.secret.Secret`, another :class:`~reconciler.model.secret.Verifies`, or
+    :class:`~reconciler.model.secret.Hidden`. ``incarnation`` tells it from one that was deleted and made anew under its name (None where
+    the system has nothing to tell it by; ``"@"`` where it shares the CreateIndex of its record, given in ``created_index``).
+    ``created_index`` is the Consul index at which it was created, where there is one. ``revision`` is what a conditional write needs,
+    for the kind only. ``witness`` changes whenever the resource's secret is rewritten and is not derived from the secret. ``dependants``
+    would be lost by deleting it, which takes consent. ``occupants`` are the resources inside a container that is only deleted when empty.
+    ``foreign`` says why it can never be managed, such as being the node of a Consul agent. ``outputs`` are values for those that refer to
+    it. ``raw`` is the kind's own.
+    """
+
+    address: Address
+    fields: Mapping[str, Value]
+    incarnation: str | None = None
+    created_index: int | None = None
+    revision: JSON = None
+    witness: JSON = None
+    dependants: tuple[Dependant, ...] = ()
+    occupants: frozenset[Address] = frozenset()
+    foreign: str = ""
+    outputs: Mapping[str, Value] = field(default_factory=dict)
+    raw: JSON = None
