@@ -116,7 +116,7 @@ class _Run:
 
     def _pool(self, system: System) -> ThreadPoolExecutor:
         if system not in self.pools:
-            self.pools[system] = ThreadPoolExecutor(self.parallelism if system == CONSUL else 1, thread_name_prefix=str(system))
+            self.pools[system] = ThreadPoolExecutor(_workers(system, self.parallelism), thread_name_prefix=str(system))
         return self.pools[system]
 
     def _collect(self) -> None:
@@ -171,3 +171,16 @@ class _Run:
                 raise
             except ReconcilerError as fault:
                 self.schedule.end(change, fault)
+
+
+def _workers(system: System, parallelism: int) -> int:
+    """Postgres serialises what goes in transactions by itself; only CREATE and DROP DATABASE gain from more than one connection."""
+    match system.type:
+        case "consul":
+            return parallelism
+        case "postgres":
+            from reconciler.systems.postgres import PARALLEL
+
+            return min(PARALLEL, parallelism)
+        case "host":
+            return 1

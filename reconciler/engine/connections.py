@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,7 @@ class Connections:
     def consul(self) -> Consul:
         """The Consul agent that the manifest, or else the environment, names."""
         if self._consul is None:
-            settings = consul_settings(self.loaded.manifest.consul, self.environ, self.secret, timeout_s=self._timeout_s)
+            settings = consul_settings(self.loaded.manifest.consul, self.environ, self.secret, directory=self.loaded.directory, timeout_s=self._timeout_s)
             self._consul = Consul(settings, log=self._log)
         return self._consul
 
@@ -75,7 +74,7 @@ class Connections:
 
     def server_names(self) -> list[str]:
         """Every Postgres server that the manifest names."""
-        return sorted(self.loaded.manifest.postgres or {"default": None})
+        return sorted(self.loaded.manifest.servers)
 
     def of(self, system: System) -> Any:
         """The connection to a system."""
@@ -98,5 +97,5 @@ class Connections:
             return Secret(pair.value.decode("utf-8", "surrogateescape"))
         key = repr(source)
         if key not in self._secrets:
-            self._secrets[key] = resolve(source, Path(self.loaded.directory), self.environ)
+            self._secrets[key] = resolve(source, self.loaded.directory, self.environ)
         return self._secrets[key]

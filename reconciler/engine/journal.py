@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.model.address import Address
-from reconciler.model.errors import LockLost, LostRace, SystemFault
+from reconciler.model.errors import AccessDenied, LockLost, LostRace, SystemFault
 from reconciler.model.kind import Operation
 from reconciler.model.record import Record
 from reconciler.model.value import JSON
 from reconciler.ownership.lock import Lock
 from reconciler.ownership.records import delete_operation, put_operation
-from reconciler.systems.consul.client import Consul, TransactionRejected
+from reconciler.systems.consul.client import Consul
+from reconciler.systems.consul.transactions import TransactionDenied, TransactionRejected
 
 _MAX_OPERATIONS: Final = 128
 _MAX_BYTES: Final = 400_000
@@ -66,7 +67,7 @@ class Journal:
         while batch:
             try:
                 results = self._consul.transaction([self._lock.check(), *(o for _, operations in batch for o in operations)])
-            except TransactionRejected as rejected:
+            except (TransactionRejected, TransactionDenied) as rejected:
                 failed = _failed(batch, rejected)
                 faults |= failed
                 batch = [(e, o) for e, o in batch if e.address not in failed]
@@ -88,17 +89,23 @@ class Journal:
                 self._stored[key] = replace(entry.record, created_index=pair["CreateIndex"], modify_index=pair["ModifyIndex"])
 
 
-def _failed(batch: list[tuple[Entry, list[Operation]]], rejected: TransactionRejected) -> dict[Address, SystemFault]:
+def _failed(batch: list[tuple[Entry, list[Operation]]], rejected: TransactionRejected | TransactionDenied) -> dict[Address, SystemFault]:
     owners = [None, *(e.address for e, operations in batch for _ in operations)]
     failed: dict[Address, SystemFault] = {}
     for index, what in rejected.failures:
         address = owners[index]
         if address is None:
             raise LockLost(f"the lock was lost: {what}")
-        failed.setdefault(address, LostRace(f"somebody else changed it meanwhile ({what}): run again"))
+        failed.setdefault(address, _fault(rejected, what))
     if not failed:
         raise rejected
     return failed
+
+
+def _fault(rejected: TransactionRejected | TransactionDenied, what: str) -> SystemFault:
+    if isinstance(rejected, TransactionDenied):
+        return AccessDenied(f"{what}: grant that, or use another token")
+    return LostRace(f"somebody else changed it meanwhile ({what}): run again")
 
 
 def _batches(prepared: list[tuple[Entry, list[Operation]]]) -> list[list[tuple[Entry, list[Operation]]]]:

@@ -21,6 +21,7 @@ from reconciler.model.resource import CONSUL, Desired, Live, System
 from reconciler.model.secret import SecretSource
 from reconciler.model.value import Value
 from reconciler.ownership import lock, records
+from reconciler.systems.consul.identity import ConsulIdentity
 from reconciler.systems.consul.reader import ConsulReader
 
 _THREADS = 8
@@ -191,8 +192,8 @@ def _resolve(fields: Mapping[str, Value], connections: Connections) -> dict[str,
     return resolved
 
 
-def _refuse_secondary(identity: Any) -> None:
-    if identity.primary_datacenter and identity.primary_datacenter != identity.datacenter:
+def _refuse_secondary(identity: ConsulIdentity) -> None:
+    if identity.is_secondary:
         raise Refused(
             f"this agent is in the secondary datacenter {identity.datacenter}: policies and config entries are global and belong to the primary, "
             f"{identity.primary_datacenter}: run it there"

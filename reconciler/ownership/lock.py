@@ -181,7 +181,7 @@ def release(consul: Consul, name: str, holder: Holder) -> None:
 
 def _self_description(operation: str) -> dict[str, Any]:
     return {
-        "who": getpass.getuser(),
+        "who": _user(),
         "host": socket.gethostname(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "operation": operation,
@@ -189,6 +189,13 @@ def _self_description(operation: str) -> dict[str, Any]:
         "start_time": _start_time(os.getpid()),
         "boot_id": _boot_id(),
     }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without an account, as in many containers; OSError since Python 3.13
+        return f"uid {os.getuid()}"
 
 
 def _boot_id() -> str:

@@ -17,7 +17,7 @@ from reconciler.model.secret import Generate
 from reconciler.model.value import JSON, WITHHELD, Digest, Semantic, Value
 
 if TYPE_CHECKING:
-    from reconciler.systems.consul.client import KvPair
+    from reconciler.systems.consul.transactions import KvPair
 
 PREFIX: Final = "reconciler/owned/"
 FORMAT: Final = 1

@@ -1,0 +1,131 @@
+"""A Consul and a Postgres under test, as this tool sees them, and as somebody else does who changes things behind its back."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ruamel.yaml import YAML
+
+from reconciler.engine.operations import Connections, Options, apply, drift, plan
+from reconciler.manifest.loading import load
+from reconciler.model.change import Plan
+from reconciler.model.outcome import Outcome
+from tests.servers.consul import ConsulServer
+from tests.servers.postgres import PostgresServer
+
+
+@dataclass
+class Mesh:
+    """Both servers, and a folder for manifests. ``environment`` is what a person would have exported."""
+
+    consul: ConsulServer
+    postgres: PostgresServer
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            **self.consul.environment,
+            **self.postgres.environment,
+            **self.environment,
+        }
+
+    # this tool
+
+    def write(self, manifest: Mapping[str, Any]) -> Path:
+        """Write a manifest file; its path."""
+        path = self.folder / f"{manifest['name']}.yaml"
+        text = io.StringIO()
+        YAML(typ="safe").dump({"version": 1, **manifest}, text)
+        path.write_text(text.getvalue(), encoding="utf-8")
+        return path
+
+    def connections(self, manifest: Mapping[str, Any]) -> Connections:
+        return Connections(load([self.write(manifest)]), self.environment)
+
+    def plan(self, manifest: Mapping[str, Any], **options: Any) -> Plan:
+        with self.connections(manifest) as connections:
+            return plan(connections, Options(**options))
+
+    def apply(self, manifest: Mapping[str, Any], **options: Any) -> tuple[Plan, Outcome | None]:
+        with self.connections(manifest) as connections:
+            return apply(connections, Options(**options), approve=lambda _: True, progress=lambda _: None, stop=threading.Event())
+
+    def apply_all(self, manifest: Mapping[str, Any], **options: Any) -> Plan:
+        """Apply, and insist that everything was done."""
+        planned, outcome = self.apply(manifest, **options)
+        assert not planned.refusals, [str(r) for r in planned.refusals]
+        assert outcome is None or outcome.complete, [(str(r.change.address), r.why) for r in outcome.results if r.why] or outcome
+        return planned
+
+    def drift(self, manifest: Mapping[str, Any]) -> Plan:
+        with self.connections(manifest) as connections:
+            return drift(connections)
+
+    def destroy(self, manifest: Mapping[str, Any], **options: Any) -> Plan:
+        return self.apply_all(manifest, destroy=True, **options)
+
+    # somebody else
+
+    def http(self, method: str, path: str, body: Any = None) -> Any:
+        """One request to Consul with the management token; the JSON of the answer, None for 404."""
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.consul.address + path, content, {"X-Consul-Token": self.consul.token}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code == 404 or (error.code == 403 and b"ACL not found" in (told := error.read())):
+                return None
+            raise AssertionError(f"{method} {path}: {error.code} {told if error.code == 403 else error.read()!r}") from None
+        return json.loads(text) if text else None
+
+    def kv(self, key: str) -> str | None:
+        pairs = self.http("GET", f"/v1/kv/{quote(key)}")
+        return base64.b64decode(pairs[0]["Value"] or "").decode() if pairs else None
+
+    def policy(self, name: str) -> Any:
+        return self.http("GET", f"/v1/acl/policy/name/{name}")
+
+    def token(self, description: str) -> Any:
+        found = [t for t in self.http("GET", "/v1/acl/tokens") if t["Description"] == description]
+        return self.http("GET", f"/v1/acl/token/{found[0]['AccessorID']}") if found else None
+
+    def sql(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """One statement as the superuser."""
+        with self.postgres.connect(database) as connection:
+            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            return [tuple(row.values()) for row in cursor.fetchall()] if cursor.description else []
+
+    def everything(self) -> dict[str, Any]:
+        """All that is live and not this tool's own bookkeeping, for comparing before with after."""
+        keys = self.http("GET", "/v1/kv/?recurse") or []
+        return {
+            "policies": {p["Name"]: p["Hash"] for p in self.http("GET", "/v1/acl/policies")},
+            "tokens": {t["AccessorID"]: (t["Description"], t.get("Policies"), t["CreateIndex"]) for t in self.http("GET", "/v1/acl/tokens")},
+            "config": {(e["Kind"], e.get("Name")): e["ModifyIndex"] for e in self.http("GET", "/v1/config/")},
+            "nodes": {n["Node"]: (n["Address"], n["Meta"], [(s["ID"], s["ModifyIndex"]) for s in self._services(n["Node"])]) for n in self._nodes()},
+            "kv": {k["Key"]: (k["Value"], k["Flags"], k["ModifyIndex"]) for k in keys if not k["Key"].startswith("reconciler/lock/")},
+            "roles": self.sql("SELECT a.oid, a.rolname, a.rolpassword, a.rolcanlogin, a.rolconnlimit, s.setconfig FROM pg_authid a LEFT JOIN pg_db_role_setting s ON s.setrole = a.oid ORDER BY 1"),
+            "databases": self.sql("SELECT oid, datname, datdba, datconnlimit FROM pg_database ORDER BY 1"),
+        }  # fmt: skip
+
+    def _nodes(self) -> list[Any]:
+        return list(self.http("GET", "/v1/catalog/nodes"))
+
+    def _services(self, node: str) -> list[Any]:
+        return list(self.http("GET", f"/v1/catalog/node-services/{quote(node)}")["Services"])

@@ -1,0 +1,173 @@
+"""The laws of every kind, written once, on real servers: what a new kind must pass, unchanged."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from reconciler.model.change import Action, Reason
+
+from .specimens import SPECIMENS
+
+
+def change_of(plan, specimen):
+    return next((c for c in plan.changes if str(c.address) == specimen.address), None)
+
+
+def field_names(change):
+    return [".".join(f.path) for f in change.fields]
+
+
+@pytest.fixture(params=SPECIMENS, ids=lambda s: s.__name__)
+def specimen(request, mesh):
+    """A fresh specimen; whatever the test leaves is removed, and then the mesh must be as it was before."""
+    before = mesh.everything()
+    one = request.param(f"law-{uuid.uuid4().hex[:8]}")
+    yield one
+    mesh.destroy(one.manifest)
+    if one.exists(mesh):
+        one.remove(mesh)
+    for rest in leftovers(one):
+        rest(mesh)
+    assert mesh.everything() == before
+
+
+def leftovers(one):
+    """What strangers made for a specimen besides the resource itself: the policies of a token, the roles of a database, the node of a service."""
+    n = one.manifest["name"]
+    match one.kind:
+        case "acl-token":
+            return [lambda m, p=p: m.policy(p) and m.http("DELETE", f"/v1/acl/policy/{m.policy(p)['ID']}") for p in (n, f"{n}-2")]
+        case "external-service":
+            return [lambda m: m.http("PUT", "/v1/catalog/deregister", {"Node": f"{n}-node"})]
+        case "database":
+            return [lambda m, r=r: m.sql(f'DROP ROLE IF EXISTS "{r}"') for r in (n, f"{n}-2")]
+    return []
+
+
+def test_what_was_created_is_as_planned(mesh, specimen):
+    created = mesh.apply_all(specimen.manifest)
+    assert change_of(created, specimen).action is Action.CREATE
+    assert specimen.exists(mesh)
+    assert mesh.plan(specimen.manifest).is_empty
+    assert mesh.drift(specimen.manifest).is_empty
+
+
+def test_each_field_that_changes_is_exactly_that_update(mesh, specimen):
+    mesh.apply_all(specimen.manifest)
+    for name, entry in specimen.variants.items():
+        changed = specimen.with_entry(entry)
+        plan = mesh.apply_all(changed)
+        assert [str(c.address) for c in plan.changes] == [specimen.address]
+        change = change_of(plan, specimen)
+        assert (change.action, field_names(change), change.reasons) == (Action.UPDATE, [name], (Reason.MANIFEST,))
+        assert mesh.plan(changed).is_empty
+        # and back: what is not set any more is unset
+        mesh.apply_all(specimen.manifest)
+        assert mesh.plan(specimen.manifest).is_empty
+
+
+def test_what_somebody_deleted_is_created_again(mesh, specimen):
+    mesh.apply_all(specimen.manifest)
+    specimen.remove(mesh)
+    drifted = change_of(mesh.drift(specimen.manifest), specimen)
+    assert Reason.DRIFTED in drifted.reasons
+    change = change_of(mesh.apply_all(specimen.manifest), specimen)
+    assert (change.action, change.reasons) == (Action.CREATE, (Reason.DRIFTED,))
+    assert specimen.exists(mesh)
+    assert mesh.plan(specimen.manifest).is_empty
+
+
+def test_what_somebody_edited_is_drift_that_names_the_field_and_is_put_right(mesh, specimen):
+    mesh.apply_all(specimen.manifest)
+    specimen.edit(mesh)
+    drifted = change_of(mesh.drift(specimen.manifest), specimen)
+    assert specimen.edited in field_names(drifted)
+    change = change_of(mesh.apply_all(specimen.manifest), specimen)
+    assert specimen.edited in field_names(change)
+    assert change.reasons == (Reason.DRIFTED,)
+    assert mesh.drift(specimen.manifest).is_empty
+    assert mesh.plan(specimen.manifest).is_empty
+
+
+def test_an_edited_field_that_the_manifest_does_not_set_is_left_alone(mesh, specimen):
+    if specimen.edit_unset is None:
+        pytest.skip("every field of this kind is set by its specimen")
+    mesh.apply_all(specimen.manifest)
+    specimen.edit_unset(mesh)
+    edited = specimen.read_unset(mesh)
+    assert mesh.plan(specimen.manifest).is_empty
+    # an update of another field leaves it alone too
+    mesh.apply_all(specimen.with_entry(next(iter(specimen.variants.values()))))
+    assert specimen.read_unset(mesh) == edited
+
+
+def test_a_removed_entry_is_deleted_and_nothing_else(mesh, specimen):
+    mesh.apply_all(specimen.manifest)
+    plan = mesh.apply_all(specimen.removed, allow_delete=("*",))
+    assert change_of(plan, specimen).action is Action.DELETE
+    assert not specimen.exists(mesh)
+    assert mesh.plan(specimen.removed).is_empty
+
+
+def test_what_exists_and_is_equal_is_adopted_and_retained(mesh, specimen):
+    specimen.make(mesh)
+    before = mesh.everything()
+    change = change_of(mesh.apply_all(specimen.manifest), specimen)
+    assert (change.action, change.fields) == (Action.ADOPT, ())
+    assert mesh.plan(specimen.manifest).is_empty
+    plan = mesh.apply_all(specimen.removed, allow_delete=("*",))
+    assert change_of(plan, specimen).action is Action.FORGET
+    assert specimen.exists(mesh)
+    after = mesh.everything()
+    assert all(before[k] == after[k] for k in ("policies", "tokens") if specimen.kind != "acl-token" or k == "tokens")
+
+
+def test_what_exists_and_differs_is_a_conflict_until_it_is_adopted(mesh, specimen):
+    specimen.make_other(mesh)
+    before = mesh.everything()
+    plan, outcome = mesh.apply(specimen.manifest)
+    assert outcome is None
+    conflict = next(r for r in plan.refusals if str(r.address) == specimen.address)
+    assert conflict.rule == "conflict" and "--adopt" in conflict.what_to_do
+    assert mesh.everything() == before
+    change = change_of(mesh.apply_all(specimen.manifest, adopt=("*",)), specimen)
+    assert change.action is Action.ADOPT and change.fields
+    assert mesh.plan(specimen.manifest).is_empty
+
+
+def test_what_a_stranger_made_anew_is_not_deleted(mesh, specimen):
+    if not specimen.has_incarnation:
+        pytest.skip("nothing tells one of these from another of the same name")
+    mesh.apply_all(specimen.manifest)
+    specimen.remove(mesh)
+    specimen.make(mesh)
+    plan = mesh.apply_all(specimen.removed, allow_delete=("*",))
+    assert change_of(plan, specimen).action is Action.FORGET
+    assert specimen.exists(mesh)
+
+
+def test_what_is_retained_stays_when_its_entry_goes(mesh, specimen):
+    mesh.apply_all(specimen.manifest)
+    plan = mesh.apply_all(options(specimen, on_removal="retain"))
+    assert change_of(plan, specimen).action is Action.RECORD
+    plan = mesh.apply_all(specimen.removed, allow_delete=("*",))
+    assert change_of(plan, specimen).action is Action.FORGET
+    assert specimen.exists(mesh)
+
+
+def test_what_is_protected_is_not_deleted(mesh, specimen):
+    mesh.apply_all(options(specimen, protect=True))
+    plan, outcome = mesh.apply(specimen.removed, allow_delete=("*",))
+    assert outcome is None
+    assert ("protected", specimen.address) in [(r.rule, str(r.address)) for r in plan.refusals]
+    assert specimen.exists(mesh)
+    mesh.apply_all(specimen.manifest)
+
+
+def options(specimen, **changed):
+    entry = specimen.manifest
+    for key in specimen.entry:
+        entry = entry[key]
+    return specimen.with_entry([{**entry[0], **changed}] if isinstance(entry, list) else {**entry, **changed})
