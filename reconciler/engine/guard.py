@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address, matches
-from reconciler.model.change import Action, Change, Plan, Refusal
-from reconciler.model.resource import Dependant
+from reconciler.model.change import Action, Plan, Refusal
 
 _UNLIMITED_BELOW = 10
 _EVERYTHING_FROM = 5
@@ -111,19 +110,10 @@ def _data_loss(plan: Plan, situation: Situation, limits: Limits) -> Iterator[Ref
     for change in plan.changes:
         if change.action is not Action.DELETE or consented_to_loss(change.address, limits):
             continue
-        lost = remaining_dependants(change, plan)
+        lost = change.live.dependants if change.live else ()
         if lost:
             words = ", ".join(d.text for d in lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             yield Refusal(
                 "data loss", change.address, f"deleting it would lose {words}",
                 f"if that is meant: --allow-data-loss '{change.address}'",
             )  # fmt: skip
-
-
-def remaining_dependants(change: Change, plan: Plan) -> tuple[Dependant, ...]:
-    """What would be lost with a resource, once the plan's other changes are made: a role's database may be gone, or somebody else's, by then."""
-    gone = {c.address for c in plan.changes if c.action is Action.DELETE}
-    given_away = {c.address for c in plan.changes if any(f.path == ("owner",) for f in c.fields)}
-    dependants = change.live.dependants if change.live else ()
-    return tuple(d for d in dependants if d.within not in gone and not (d.is_itself and d.within in given_away))
-

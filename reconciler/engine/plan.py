@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from graphlib import CycleError, TopologicalSorter
 
+from reconciler.engine.consequences import forget_occupied, retain_needs, still_needed, without_settled_dependants
 from reconciler.engine.diff import Differences, compare, matches_claim, recordable
+from reconciler.engine.order import edges_of, in_order
 from reconciler.engine.settle import settle, value_after
 from reconciler.engine.situation import Situation, is_ours
 from reconciler.model.address import Address, matches
@@ -15,8 +16,8 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import ManifestError
 from reconciler.model.record import Record, State, removal_of
 from reconciler.model.resource import Desired, Live, OnRemoval, System
-from reconciler.model.secret import Hidden, Reference
-from reconciler.model.value import ABSENT, Path, Value, look_up
+from reconciler.model.secret import Reference
+from reconciler.model.value import Path, Value, look_up
 
 Decision = Change | Refusal | None
 
@@ -85,9 +86,9 @@ class _Planner:
 
     def plan(self) -> Plan:
         changes = {a: d for a, d in self.decisions.items() if isinstance(d, Change)}
-        changes = _forget_occupied(_retain_needs(changes, self.situation))
+        changes = without_settled_dependants(forget_occupied(retain_needs(changes, self.situation)))
         refusals = [d for d in self.decisions.values() if isinstance(d, Refusal)]
-        refusals += _still_needed(changes, self.situation)
+        refusals += still_needed(changes, self.situation)
         edges = edges_of(changes, self.situation)
         ordered = tuple(replace(changes[a], waits_for=edges[a]) for a in sorted(changes))
         return Plan(
@@ -225,64 +226,3 @@ def _missing(situation: Situation) -> Iterable[Diagnostic]:
         for need in sorted(desired.must_exist):
             if need not in situation.desired and need not in situation.live:
                 yield Diagnostic(desired.place, str(address), f"{need} is not declared and does not exist", "declare it, or correct the name")
-
-
-def _retain_needs(changes: dict[Address, Change], situation: Situation) -> dict[Address, Change]:
-    """What is retained keeps what it needs: that is forgotten with it, not deleted."""
-    by_key = {c.record.key: a for a, c in changes.items() if c.record}
-    waiting = [c for c in changes.values() if c.action is Action.FORGET and Reason.RETAINED in c.reasons]
-    while waiting:
-        retained = waiting.pop()
-        for key in retained.record.needs if retained.record else ():
-            need = changes.get(by_key.get(key, retained.address))
-            if need is not None and need.action is Action.DELETE:
-                kept = replace(need, action=Action.FORGET, reasons=(Reason.REMOVED, Reason.RETAINED), warning=f"kept, because {retained.address} needs it")
-                changes[need.address] = kept
-                waiting.append(kept)
-    return changes
-
-
-def _forget_occupied(changes: dict[Address, Change]) -> dict[Address, Change]:
-    """A container that would not be empty is forgotten instead of deleted."""
-    deleted = {a for a, c in changes.items() if c.action is Action.DELETE}
-    for address in sorted(deleted):
-        change = changes[address]
-        left = sorted(change.live.occupants - deleted) if change.live else []
-        if left:
-            why = f"not empty ({left[0]}{' and others' if len(left) > 1 else ''}), so it is left where it is"
-            changes[address] = replace(change, action=Action.FORGET, reasons=(Reason.REMOVED, Reason.RETAINED), warning=why)
-    return changes
-
-
-def _still_needed(changes: Mapping[Address, Change], situation: Situation) -> list[Refusal]:
-    """Deletions of what something that stays still needs, judged as it will be after the plan."""
-    return [
-        Refusal("needed", need, f"would be deleted, but {address} still needs it", "declare it again, or stop using it")
-        for address, desired in sorted(situation.desired.items())
-        for need in sorted(desired.must_exist)
-        if need in changes and changes[need].action is Action.DELETE
-    ]
-
-
-def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Address, frozenset[Address]]:
-    """For each change, those that come first: what it needs; and for a deletion, everything whose record says that it needs it."""
-    by_key = {situation.records[a].key: a for a in changes if a in situation.records}
-    edges: dict[Address, set[Address]] = {a: set() for a in changes}
-    for address, change in changes.items():
-        if change.desired is not None:
-            edges[address] |= {n for n in change.desired.needs if n in changes and changes[n].desired is not None}
-        for key in change.record.needs if change.record else ():
-            needed = by_key.get(key)
-            if needed is not None and changes[needed].action in (Action.DELETE, Action.FORGET):
-                edges[needed].add(address)
-    return {a: frozenset(e - {a}) for a, e in edges.items()}
-
-
-def in_order(needs: Mapping[Address, Iterable[Address]]) -> list[Address]:
-    """The addresses, what is needed first, otherwise by address. Raises ManifestError when they need each other in a circle."""
-    sorter = TopologicalSorter({address: sorted(n for n in needs[address] if n in needs) for address in sorted(needs)})
-    try:
-        return list(sorter.static_order())
-    except CycleError as error:
-        circle = " → ".join(str(a) for a in reversed(error.args[1]))
-        raise ManifestError([Diagnostic(None, str(error.args[1][0]), f"needs itself: {circle}", "break the circle")]) from None

@@ -12,7 +12,7 @@ from reconciler.engine.orders import Orders
 from reconciler.engine.situation import Situation, incarnation
 from reconciler.model.change import Action, Change
 from reconciler.model.errors import AlreadyExists, ReconcilerError
-from reconciler.model.kind import DirectKind, Made, Order, TransactionalKind, Wanted
+from reconciler.model.kind import DirectKind, Made, Order, ReplacingKind, TransactionalKind, Wanted
 from reconciler.model.record import Record, State
 from reconciler.model.resource import CONSUL
 from reconciler.ownership.lock import Lock
@@ -95,8 +95,9 @@ class Writes:
         match change.action:
             case Action.DELETE:
                 kind.delete(system, order)
-                for old in change.deletes_superseded:
-                    kind.delete_superseded(system, old)
+                if isinstance(kind, ReplacingKind):
+                    for old in change.deletes_superseded:
+                        kind.delete_superseded(system, old)
                 return None
             case Action.CREATE | Action.REPLACE:
                 try:
@@ -109,7 +110,7 @@ class Writes:
     def delete_superseded(self, change: Change, record: Record) -> Entry:
         """Delete what replacements left behind; what is to be recorded then."""
         kind = self._situation.kinds[change.address.kind]
-        assert isinstance(kind, DirectKind)
+        assert isinstance(kind, ReplacingKind)
         for old in record.superseded:
             self._lock.demand()
             kind.delete_superseded(self._connections.of(change.system or CONSUL), old)

@@ -22,13 +22,15 @@ class FieldRules:
 
     ``whole``: mappings that belong wholly to the manifest (``"*"`` for any key). ``immutable``: top-level fields whose change means
     replacement. ``keeps``: top-level fields that stay as they are when the manifest stops setting them. ``defaults``: what a field that is
-    not set means, where that is not emptiness; also what it is set to when it is unset.
+    not set means, where that is not emptiness; also what it is set to when it is unset. ``only_for_creation``: top-level fields that say how to
+    create it and nothing of how it is, so that they are never compared.
     """
 
     whole: frozenset[Path] = frozenset()
     immutable: frozenset[str] = frozenset()
     keeps: frozenset[str] = frozenset()
     defaults: Mapping[str, Value] = field(default_factory=dict)
+    only_for_creation: frozenset[str] = frozenset()
 
     def default(self, path: Path) -> Value:
         """What the absence of the field at ``path`` means."""
@@ -36,6 +38,8 @@ class FieldRules:
 
     def same(self, path: Path, one: Value, other: Value) -> bool:
         """Whether two values, or absences, of the field at ``path`` mean the same."""
+        if path[0] in self.only_for_creation:
+            return True
         one, other = (self.default(path) if v is ABSENT else v for v in (one, other))
         return bool(one == other) or (is_empty(one) and is_empty(other))
 
@@ -148,8 +152,13 @@ class DirectKind(Kind, Protocol):
         """Remove ``order.live``; what is gone already is no error. Without ``allow_data_loss`` its dependants are looked for once more."""
         ...
 
+
+@runtime_checkable
+class ReplacingKind(DirectKind, Protocol):
+    """A kind that replaces by making a new one, moving its users over, and deleting the old one last."""
+
     def delete_superseded(self, system: Any, incarnation: str) -> None:
-        """Remove what a replacement left behind; only asked of kinds that replace."""
+        """Remove what a replacement left behind; what is gone already is no error."""
         ...
 
 

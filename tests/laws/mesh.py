@@ -128,4 +128,4 @@ class Mesh:
         return list(self.http("GET", "/v1/catalog/nodes"))
 
     def _services(self, node: str) -> list[Any]:
-        return list(self.http("GET", f"/v1/catalog/node-services/{quote(node)}")["Services"])
+        return list(self.http("GET", f"/v1/catalog/node-services/{quote(node)}")["Services"] or [])

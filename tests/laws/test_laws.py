@@ -25,9 +25,9 @@ def specimen(request, mesh):
     before = mesh.everything()
     one = request.param(f"law-{uuid.uuid4().hex[:8]}")
     yield one
-    mesh.destroy(one.manifest)
     if one.exists(mesh):
         one.remove(mesh)
+    mesh.destroy(one.manifest)
     for rest in leftovers(one):
         rest(mesh)
     assert mesh.everything() == before

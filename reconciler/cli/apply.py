@@ -1,0 +1,29 @@
+"""``reconciler apply``."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli import applying
+from reconciler.cli.options import Choices, Output, Target, takes_choices, takes_files, takes_output
+
+
+@click.command(
+    "apply",
+    epilog="""\b
+Examples:
+  reconciler apply carbonio.yaml
+  reconciler apply --auto-approve --lock-timeout 5m carbonio.yaml    # in a pipeline
+  reconciler apply --allow-data-loss 'database/default/old' carbonio.yaml""",
+)
+@takes_files
+@click.option("--auto-approve", is_flag=True, help="Do not ask. Needed where there is no terminal to ask on.")
+@takes_choices("adopt", "allow_delete", "allow_data_loss", "max_deletes", "parallelism", "lock_timeout", "timeout")
+@takes_output
+def command(target: Target, choices: Choices, output: Output, *, auto_approve: bool) -> int:
+    """Make the live systems match the manifest.
+
+    Plans under a lock, shows the plan, asks for "yes", and applies it. Ends with what was applied, what failed and what was not attempted; exits
+    with 3 when anything is left, and running it again goes on from there. Ctrl-C finishes what is in flight and releases the lock.
+    """
+    return applying.run("apply", target, output, choices, auto_approve=auto_approve)

@@ -1,0 +1,78 @@
+"""What ``apply`` and ``destroy`` share: show, ask, follow, report."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from reconciler.cli.approval import ask, can_ask
+from reconciler.cli.connecting import check, connected
+from reconciler.cli.interruption import Interruption
+from reconciler.cli.options import Choices, Output, Target
+from reconciler.cli.progress import Watch, status_line
+from reconciler.cli.reporting import Report
+from reconciler.cli.streams import PROGRAM, say
+from reconciler.model.change import Plan
+from reconciler.model.errors import Incomplete, ReconcilerError, Refused
+from reconciler.model.outcome import Outcome
+
+REFUSED = Refused.exit_code
+
+
+def run(operation: Literal["apply", "destroy"], target: Target, output: Output, choices: Choices, *, auto_approve: bool) -> int:
+    """Plan, show, ask, make it so, and say what became of it. Returns the exit code."""
+    check(target)
+    if not auto_approve and not can_ask():
+        raise ReconcilerError(f"there is no terminal to ask on, so nothing was changed: look at the plan, then give {operation} --auto-approve")
+    report = Report(operation, output)
+    with Interruption() as interruption, connected(target, output, choices.timeout_s) as (connections, log), status_line(output) as line:
+        from reconciler.engine import operations
+
+        watch = Watch(line, log)
+        approved = False
+
+        def approve(plan: Plan) -> bool:
+            nonlocal approved
+            line.clear()
+            if auto_approve:
+                report.show(plan)
+            else:
+                report.show_for_approval(plan)
+            approved = auto_approve or ask()
+            if approved:
+                interruption.writing()
+                watch.begin(plan.changes)
+            return approved
+
+        line.show(f"Reading what is live for {connections.loaded.name}…", at_once=True)
+        try:
+            plan, outcome = operations.apply(
+                connections, choices.options(destroy=operation == "destroy"), approve=approve, progress=watch, stop=interruption.stop
+            )
+        except Exception as failure:
+            if not approved:
+                raise
+            # The run broke off after it had begun to write: what was done is the first thing that a person must know.
+            line.clear()
+            report.finish_broken(watch.so_far("an error, see below"))
+            raise Incomplete(str(failure) if isinstance(failure, ReconcilerError) else f"a mistake in reconciler: {failure!r}") from failure
+        line.clear()
+        report.finish(plan, outcome)
+        return _exit_code(plan, outcome, approved=approved)
+
+
+def refuse(plan: Plan) -> int:
+    """Say that a plan is refused. Returns the exit code."""
+    number = len(plan.refusals)
+    say(f"{PROGRAM}: refused: {number} {'reason' if number == 1 else 'reasons'}, at the end of the plan; nothing was changed")
+    return REFUSED
+
+
+def _exit_code(plan: Plan, outcome: Outcome | None, *, approved: bool) -> int:
+    if outcome is not None:
+        return outcome.exit_code
+    if plan.refusals:
+        return refuse(plan)
+    if plan.is_empty or approved:
+        return 0
+    say(f"{PROGRAM}: not approved; nothing was changed")
+    return 1

@@ -1,0 +1,107 @@
+"""Writes plans and outcomes in the format that was asked for."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from reconciler.cli.options import Output
+from reconciler.cli.streams import emit, emit_in_any_case, paint_for, say, warn
+from reconciler.model.change import Plan
+from reconciler.model.errors import ReconcilerError
+from reconciler.model.outcome import Outcome
+
+Operation = Literal["plan", "apply", "destroy", "drift"]
+
+
+class Report:
+    """The report of one run. With ``--format json`` a run writes one document, at its end; as text, each part when it is known."""
+
+    def __init__(self, operation: Operation, output: Output) -> None:
+        self._operation = operation
+        self._output = output
+        self._shown: Plan | None = None
+
+    def show(self, plan: Plan) -> None:
+        """The plan, before it is asked about or applied."""
+        self._shown = plan
+        for warning in plan.warnings:
+            warn(warning)
+        self._store(plan, None)
+        if self._output.format == "text":
+            emit(self._plan_text(plan, sys.stdout))
+
+    def show_for_approval(self, plan: Plan) -> None:
+        """The plan for the person who is asked: with ``--format json`` as text on standard error."""
+        self.show(plan)
+        if self._output.format == "json":
+            say(self._plan_text(plan, sys.stderr).rstrip("\n"))
+
+    def finish(self, plan: Plan, outcome: Outcome | None = None) -> None:
+        """The end of the run: the plan unless it was shown already, and what became of it."""
+        if self._shown is None:
+            self.show(plan)
+        if outcome is not None:
+            self._store(plan, outcome)
+        if self._output.format == "json":
+            write = emit if outcome is None else emit_in_any_case
+            write(_json(plan, self._operation, outcome))
+        elif outcome is not None:
+            from reconciler.report.outcome import outcome_text
+
+            emit_in_any_case("\n" + outcome_text(outcome, paint_for(self._output.color, sys.stdout)))
+
+    def finish_broken(self, outcome: Outcome) -> None:
+        """What is known of a run that broke off after its plan was shown."""
+        if self._shown is not None:
+            self.finish(self._shown, outcome)
+
+    def _plan_text(self, plan: Plan, stream: Any) -> str:
+        from reconciler.report.text import drift_text, plan_text
+
+        paint = paint_for(self._output.color, stream)
+        return drift_text(plan, paint) if self._operation == "drift" else plan_text(plan, paint, destroy=self._operation == "destroy")
+
+    def _store(self, plan: Plan, outcome: Outcome | None) -> None:
+        if self._output.json_into is None:
+            return
+        try:
+            write_privately(self._output.json_into, _json(plan, self._operation, outcome))
+        except OSError as error:
+            failure = ReconcilerError(f"--json-into {self._output.json_into}: {error.strerror}")
+            if outcome is None:
+                raise failure from None
+            # It is done: that its report could not be stored must not hide what became of it.
+            warn(str(failure))
+
+
+def write_privately(path: Path, text: str) -> None:
+    """Put ``text`` into a file that only its owner may read, whole or not at all. Raises OSError.
+
+    What is no regular file, such as /dev/stdout or a pipe, is written to instead of being replaced.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+        with target.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+        return
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # mkstemp makes it 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(temporary).replace(target)
+    except BaseException:
+        with suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def _json(plan: Plan, operation: Operation, outcome: Outcome | None) -> str:
+    from reconciler.report.json import dumps, plan_document
+
+    return dumps(plan_document(plan, operation, outcome))

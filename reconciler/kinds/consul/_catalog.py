@@ -1,0 +1,32 @@
+"""What external nodes and the services on them have in common: both are read out of one list of all nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from reconciler.model.address import Address
+from reconciler.model.value import JSON
+from reconciler.systems.consul.reader import ConsulReader
+
+_AGENT_CHECK: Final = "serfHealth"
+
+
+def node_address(node: str) -> Address:
+    """The address of a node; Consul folds the case of its name."""
+    return Address.of("external-node", node, fold=True)
+
+
+def service_address(node: str, service_id: str) -> Address:
+    """The address of one service on a node; Consul folds the case of both."""
+    return Address.of("external-service", node, service_id, fold=True)
+
+
+def nodes_with_services(system: ConsulReader) -> dict[str, Mapping[str, JSON]]:
+    """Every node with its services and checks, by its name in lower case."""
+    return {node["Node"].lower(): node for node in system.node_services()}
+
+
+def is_agent(node: Mapping[str, JSON]) -> bool:
+    """Whether a Consul agent runs under this node's name. It removes what it does not know from the node within minutes (facts/consul.md §4)."""
+    return any(check["CheckID"] == _AGENT_CHECK for check in node.get("Checks") or ())

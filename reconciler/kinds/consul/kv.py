@@ -1,0 +1,123 @@
+"""Consul KV entries."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Final
+
+from reconciler.kinds.consul._order import planned
+from reconciler.manifest.loaded import LoadedManifest
+from reconciler.manifest.models import KvEntry, is_sensitive_key
+from reconciler.model.address import Address
+from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
+from reconciler.model.resource import CONSUL, Desired, Live, SystemType
+from reconciler.model.secret import Reference, Secret
+from reconciler.model.value import Digest, Value, is_secret
+from reconciler.systems.consul.client import Consul, KvPair
+from reconciler.systems.consul.reader import ConsulReader
+
+
+class Kv:
+    """``kv/KEY``. Fields: ``value``, a :class:`~reconciler.model.secret.Secret` when it is masked, and ``flags``.
+
+    A value that is no UTF-8 is held with surrogate escapes, so that it can be compared and is never damaged.
+    """
+
+    name: ClassVar[str] = "kv"
+    system: ClassVar[SystemType] = "consul"
+    covers: ClassVar[frozenset[str]] = frozenset({"kv"})
+    rules: ClassVar[FieldRules] = FieldRules(keeps=frozenset({"flags"}))
+    replaces: ClassVar[bool] = False
+
+    def address(self, *segments: str) -> Address:
+        """Keys are taken as they are."""
+        return Address.of(self.name, *segments)
+
+    def declare(self, manifest: LoadedManifest) -> Iterator[Desired]:
+        """The entries of ``kv``."""
+        for key, entry in manifest.manifest.kv.items():
+            needs = frozenset({entry.value.address} if isinstance(entry.value, Reference) else ())
+            yield Desired(
+                self.address(key),
+                CONSUL,
+                _declared(key, entry),
+                key,
+                manifest.place("kv", key),
+                needs=needs,
+                must_exist=needs,
+                on_removal=entry.on_removal,
+                protect=entry.protect,
+                adopt=entry.adopt,
+            )
+
+    def permissions(self, wanted: Wanted, *, write: bool) -> Iterator[Permission]:
+        """The key itself."""
+        key = wanted.address.segments[0]
+        yield Permission("key", key, "read", wanted.address)
+        if write:
+            yield Permission("key", key, "write", wanted.address)
+
+    def read(self, system: ConsulReader, wanted: Sequence[Wanted]) -> list[Live]:
+        """All keys at once, through transactions: a key in an URL would be cleaned of its ``..`` (DESIGN §6)."""
+        pairs = system.keys(want.address.segments[0] for want in wanted)
+        return [_live(want, pairs[want.address.segments[0]]) for want in wanted if want.address.segments[0] in pairs]
+
+    def create_operations(self, order: Order) -> list[Operation]:
+        """Written if there is no such key."""
+        return [_write(order, 0)]
+
+    def update_operations(self, order: Order) -> list[Operation]:
+        """Written if nobody has written the key since it was read. Flags that the manifest never set stay."""
+        return [_write(order, planned(order).revision)]
+
+    def delete_operations(self, live: Live) -> list[Operation]:
+        """Removed if nobody has written the key since it was read."""
+        return [{"KV": {"Verb": "delete-cas", "Key": live.address.segments[0], "Index": live.revision}}]
+
+    def hindrance(self, system: Consul, live: Live) -> str:  # noqa: ARG002  # nodes look at them
+        """Nothing hinders."""
+        return ""
+
+
+def _declared(key: str, entry: KvEntry) -> dict[str, Value]:
+    masked = isinstance(entry.value, str) and entry.is_masked(key)
+    fields: dict[str, Value] = {"value": Secret(str(entry.value)) if masked else entry.value}
+    if entry.flags is not None:
+        fields["flags"] = entry.flags
+    return fields
+
+
+def _live(want: Wanted, pair: KvPair) -> Live:
+    text = pair.value.decode("utf-8", "surrogateescape")
+    return Live(
+        want.address,
+        {"value": Secret(text) if _is_masked(want) else text, "flags": pair.flags},
+        incarnation="@",
+        created_index=pair.create_index,
+        revision=pair.modify_index,
+        witness=pair.modify_index,
+        outputs={"value": Secret(text)},
+    )
+
+
+def _is_masked(want: Wanted) -> bool:
+    """Whether the live value may be shown: as the manifest says, else as it was when the record was written, else by the key."""
+    if want.desired is not None:
+        return is_secret(want.desired.fields["value"])
+    if want.record is not None:
+        return not isinstance(want.record.specification.get("value"), str | Digest)
+    return is_sensitive_key(want.address.segments[0])
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode("ascii")
+
+
+def _write(order: Order, index: int) -> Operation:
+    value = order.fields["value"]
+    encoded = Secret(_base64(value.reveal())) if isinstance(value, Secret) else _base64(str(value))
+    return {"KV": {"Verb": "cas", "Key": order.address.segments[0], "Value": encoded, "Flags": order.fields.get("flags") or 0, "Index": index}}
+
+
+KIND: Final[TransactionalKind] = Kv()

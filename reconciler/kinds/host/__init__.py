@@ -1,0 +1,1 @@
+"""What lives on a machine: files."""

@@ -1,0 +1,204 @@
+"""``database/SERVER/NAME``: a database of a Postgres server.
+
+It is created by one statement that says everything, so that an interrupted run leaves nothing half made: Postgres finishes or undoes it. ``template``
+only counts then. Encoding and locale cannot be changed later. Changing the owner leaves the objects inside with theirs.
+
+An *invalid* database is what an interrupted DROP DATABASE leaves: it cannot be used, only dropped. One that is to be deleted is dropped; one that the
+manifest wants is a conflict, and a person has to drop it, because this program deletes nothing that is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, Final, LiteralString
+
+from reconciler.kinds.postgres import _contents
+from reconciler.kinds.postgres._locale import normal_encoding, normal_locale
+from reconciler.manifest.loaded import LoadedManifest
+from reconciler.manifest.models import Database
+from reconciler.model.address import Address
+from reconciler.model.errors import AccessDenied, LostRace, Rejected
+from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
+from reconciler.model.value import Value
+from reconciler.systems.postgres import Condition, InUse, Name, Postgres, Row, Statement, joined, sql
+
+_INVALID: Final = -2
+_TEMPLATES: Final = frozenset({"template0", "template1"})
+_DEFAULT_TEMPLATE: Final = "template0"
+"""Never touched by anybody, so the result is the same everywhere; and a session in template1 would make CREATE DATABASE fail."""
+
+_DATABASES: Final[LiteralString] = """
+SELECT d.oid::text AS oid, d.datname::text AS name, pg_catalog.pg_get_userbyid(d.datdba)::text AS owner,
+       pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding, d.datcollate::text AS lc_collate, d.datctype::text AS lc_ctype,
+       d.datconnlimit AS connection_limit,
+       d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT') AS can_connect
+  FROM pg_catalog.pg_database d WHERE d.datname::text = ANY(%(wanted)s::text[])"""
+_OID: Final[LiteralString] = "SELECT d.oid::text AS oid FROM pg_catalog.pg_database d WHERE d.datname::text = %(name)s"
+_IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_database d WHERE d.oid::text = %(oid)s AND d.datname::text = %(name)s"
+_SESSIONS: Final[LiteralString] = """
+SELECT a.usename::text AS role, a.application_name AS application, pg_catalog.host(a.client_addr) AS address, count(*) AS sessions
+  FROM pg_catalog.pg_stat_activity a WHERE a.datname::text = %(name)s AND a.pid <> pg_catalog.pg_backend_pid()
+ GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3"""
+
+
+class PostgresDatabase:
+    """Databases."""
+
+    name: ClassVar[str] = "database"
+    system: ClassVar[SystemType] = "postgres"
+    covers: ClassVar[frozenset[str]] = frozenset({"databases"})
+    rules: ClassVar[FieldRules] = FieldRules(
+        immutable=frozenset({"encoding", "lc_collate", "lc_ctype"}),
+        keeps=frozenset({"owner", "encoding", "lc_collate", "lc_ctype"}),
+        defaults={"connection_limit": -1},
+        only_for_creation=frozenset({"template"}),
+    )
+    replaces: ClassVar[bool] = False
+
+    def address(self, *segments: str) -> Address:
+        """Postgres minds the case of names."""
+        return Address.of(self.name, *segments)
+
+    def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
+        """The databases under ``databases``. A database needs its owner."""
+        for label, database in manifest.manifest.databases.items():
+            owner = database.owner
+            needs = frozenset({Address.of("db-role", database.server, owner)} if owner is not None else ())
+            yield Desired(
+                self.address(database.server, database.name), System("postgres", database.server), _fields(database), label,
+                manifest.place("databases", label), needs=needs, must_exist=needs, on_removal=database.on_removal, protect=database.protect,
+                adopt=database.adopt,
+            )  # fmt: skip
+
+    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
+        """None in Consul."""
+        del wanted, write
+        return ()
+
+    def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
+        """One statement for all, and one inside each that is leaving."""
+        by_name = {w.address.segments[1]: w for w in wanted}
+        rows = system.query(_DATABASES, {"wanted": list(by_name)})
+        leaving = [row for row in rows if by_name[row["name"]].leaving and row["connection_limit"] != _INVALID]
+        contents = dict(_contents.contents_of_each(system, (row["name"] for row in leaving if row["can_connect"])))
+        contents |= {
+            row["name"]: (Dependant("contents that cannot be seen (nobody may connect to it)"),) for row in leaving if not row["can_connect"]
+        }
+        return [_live(row, by_name[row["name"]], contents.get(row["name"], ())) for row in rows]
+
+    def create(self, system: Postgres, order: Order) -> Made:
+        """One CREATE DATABASE; its oid is read afterwards."""
+        name, fields = order.address.segments[1], order.fields
+        if "owner" in fields:
+            _demand_membership(system, fields["owner"])
+        system.run_outside_transaction(sql("CREATE DATABASE {}{}", Name(name), _options(fields)))
+        [row] = system.query(_OID, {"name": name})
+        return Made(row["oid"])
+
+    def update(self, system: Postgres, order: Order) -> Made:
+        """Owner and connection limit, in one transaction."""
+        name, changed = order.address.segments[1], {path[0] for path in order.changed}
+        incarnation = order.live.incarnation if order.live else None
+        statements: list[Statement] = []
+        if "owner" in changed:
+            _demand_membership(system, order.fields["owner"])
+            statements.append(sql("ALTER DATABASE {} OWNER TO {}", Name(name), Name(order.fields["owner"])))
+        if "connection_limit" in changed:
+            statements.append(sql("ALTER DATABASE {} CONNECTION LIMIT {}", Name(name), order.fields["connection_limit"]))
+        unchanged = Condition(_IS_THE_ONE, {"oid": incarnation, "name": name}, f"{order.address} was dropped or made anew meanwhile: run again")
+        if statements:
+            system.run(*statements, only_if=unchanged)
+        return Made(incarnation)
+
+    def delete(self, system: Postgres, order: Order) -> None:
+        """DROP DATABASE. With consent to the loss, sessions in it are ended; without, its contents are looked at once more."""
+        name = order.address.segments[1]
+        rows = system.query(_DATABASES, {"wanted": [name]})
+        if not rows:
+            return
+        row = rows[0]
+        if order.live is not None and order.live.incarnation != row["oid"]:
+            raise LostRace(f"{name} was dropped and made anew by somebody else meanwhile: run again")
+        if not order.allow_data_loss and row["connection_limit"] != _INVALID:
+            lost = _contents.contents(system, name)
+            if lost:
+                raise Rejected(f"it is not empty any more: it has {', '.join(d.text for d in lost)}: plan again")
+        force = sql(" WITH (FORCE)" if order.allow_data_loss and system.version >= 130000 else "")
+        try:
+            system.run_outside_transaction(sql("DROP DATABASE {}{}", Name(name), force))
+        except InUse as fault:
+            raise Rejected(f"{fault}{_named(system.query(_SESSIONS, {'name': name}))}") from fault
+
+
+KIND = PostgresDatabase()
+
+
+def _fields(database: Database) -> dict[str, Value]:
+    fields: dict[str, Value] = {k: v for k in ("owner", "template", "connection_limit") if (v := getattr(database, k)) is not None}
+    if database.encoding is not None:
+        fields["encoding"] = normal_encoding(database.encoding)
+    for key in ("lc_collate", "lc_ctype"):
+        locale = getattr(database, key) or database.locale
+        if locale is not None:
+            fields[key] = normal_locale(locale)
+    return fields
+
+
+def _live(row: Row, wanted: Wanted, dependants: tuple[Dependant, ...]) -> Live:
+    fields: dict[str, Value] = {k: row[k] for k in ("owner", "encoding", "connection_limit")}
+    fields |= {k: normal_locale(row[k]) for k in ("lc_collate", "lc_ctype")}
+    foreign = ""
+    if row["name"] in _TEMPLATES:
+        foreign = "is a template that every new database is made from"
+    elif row["connection_limit"] == _INVALID and wanted.desired is not None:
+        foreign = f"is what an interrupted DROP DATABASE left, and cannot be used: drop it (DROP DATABASE {row['name']})"
+    return Live(wanted.address, fields, incarnation=row["oid"], dependants=dependants, foreign=foreign)
+
+
+def _options(fields: Mapping[str, Value]) -> Statement:
+    """The options of CREATE DATABASE, each with a space before it."""
+    options = [sql("TEMPLATE {}", Name(fields.get("template", _DEFAULT_TEMPLATE)))]
+    if "owner" in fields:
+        options.append(sql("OWNER {}", Name(fields["owner"])))
+    if "encoding" in fields:
+        options.append(sql("ENCODING {}", fields["encoding"]))
+    # not LOCALE, which in a cluster of another locale provider would mean that provider's
+    if "lc_collate" in fields:
+        options.append(sql("LC_COLLATE {}", fields["lc_collate"]))
+    if "lc_ctype" in fields:
+        options.append(sql("LC_CTYPE {}", fields["lc_ctype"]))
+    if "connection_limit" in fields:
+        options.append(sql("CONNECTION LIMIT {}", fields["connection_limit"]))
+    return joined("", [sql(" {}", option) for option in options])
+
+
+def _demand_membership(server: Postgres, owner: str) -> None:
+    """Make sure that this role may give a database to ``owner``: a superuser may, others must be members of it (facts/postgres.md §0)."""
+    me = server.me
+    if me.is_superuser or me.name == owner:
+        return
+    wanted: LiteralString = "SET" if server.version >= 160000 else "MEMBER"
+    rows = server.query(
+        "SELECT pg_catalog.pg_has_role(current_user, r.oid, %(wanted)s) AS may FROM pg_catalog.pg_roles r WHERE r.rolname::text = %(owner)s",
+        {"wanted": wanted, "owner": owner},
+    )
+    if rows and not rows[0]["may"]:
+        options = sql(" WITH INHERIT TRUE, SET TRUE" if server.version >= 160000 else "")
+        try:
+            server.run(sql("GRANT {} TO CURRENT_USER{}", Name(owner), options))
+        except AccessDenied as fault:
+            raise AccessDenied(
+                f'{me.name} cannot give a database to {owner}, not being a member of it: GRANT "{owner}" TO "{me.name}" ({fault})'
+            ) from fault
+
+
+def _named(sessions: Iterable[Row]) -> str:
+    """The sessions in a database, in words: who to ask to leave."""
+    words = []
+    for each in sessions:
+        who = each["role"] or "a role that may not be seen"
+        where = f" from {each['address']}" if each["address"] else ""
+        what = f" ({each['application']})" if each["application"] else ""
+        words.append(f"{who}{where}{what}" + (f" ×{each['sessions']}" if each["sessions"] > 1 else ""))
+    return f": {', '.join(words)}" if words else ""

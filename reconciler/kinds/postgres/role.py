@@ -1,0 +1,213 @@
+"""``db-role/SERVER/NAME``: a role of a Postgres server, with its attributes, its password and the settings of its sessions.
+
+A password is never sent: only a SCRAM verifier made here, kept out of the server's log where this role may do that. Whether the password is current
+is told by checking the verifier that is there. Where ``pg_authid`` may not be read, passwords cannot be compared and all else works.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, LiteralString
+
+from reconciler.kinds.postgres import _role_removal, _role_settings
+from reconciler.manifest.loaded import LoadedManifest
+from reconciler.manifest.models import DbRole
+from reconciler.model.address import Address
+from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
+from reconciler.model.secret import Hidden, Reference, Secret
+from reconciler.model.value import Value
+from reconciler.systems import scram
+from reconciler.systems.postgres import Condition, Name, Postgres, Row, Statement, joined, sql
+
+_FLAGS: Final[Mapping[str, tuple[LiteralString, LiteralString]]] = {
+    "login": ("LOGIN", "NOLOGIN"),
+    "superuser": ("SUPERUSER", "NOSUPERUSER"),
+    "createdb": ("CREATEDB", "NOCREATEDB"),
+    "createrole": ("CREATEROLE", "NOCREATEROLE"),
+    "inherit": ("INHERIT", "NOINHERIT"),
+    "replication": ("REPLICATION", "NOREPLICATION"),
+    "bypassrls": ("BYPASSRLS", "NOBYPASSRLS"),
+}
+_DEFAULTS: Final[Mapping[str, Value]] = {**dict.fromkeys(_FLAGS, False), "inherit": True, "connection_limit": -1, "valid_until": "infinity"}
+_BOOTSTRAP_SUPERUSER: Final = "10"
+
+# Names are compared as text: a parameter that Postgres takes for a name is cut to 63 bytes, and then matches another role.
+_ROLES: Final[LiteralString] = """
+SELECT r.oid::text AS oid, r.rolname::text AS name, r.rolcanlogin AS login, r.rolsuper AS superuser, r.rolcreatedb AS createdb,
+       r.rolcreaterole AS createrole, r.rolinherit AS inherit, r.rolreplication AS replication, r.rolbypassrls AS bypassrls,
+       r.rolconnlimit AS connection_limit,
+       CASE WHEN r.rolvaliduntil IS NULL THEN 'infinity' WHEN pg_catalog.isfinite(r.rolvaliduntil)
+         THEN replace(pg_catalog.to_char(r.rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), '.000000', '')
+         ELSE r.rolvaliduntil::text END AS valid_until,
+       (SELECT w.instant FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(instants)s::text[])) AS w(name, instant)
+         WHERE w.name = r.rolname::text AND w.instant::timestamptz = r.rolvaliduntil LIMIT 1) AS valid_until_as_written,
+       (SELECT s.setconfig FROM pg_catalog.pg_db_role_setting s WHERE s.setrole = r.oid AND s.setdatabase = 0) AS settings,
+       CASE WHEN r.rolname::text = ANY(%(leaving)s::text[]) THEN (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(o)) FROM (
+         SELECT d.datname::text AS within, b.datname::text AS database, count(*) AS objects,
+                CASE WHEN s.dbid = 0 THEN pg_catalog.pg_describe_object(s.classid, s.objid, s.objsubid) END AS described
+           FROM pg_catalog.pg_shdepend s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.dbid
+           LEFT JOIN pg_catalog.pg_database b ON s.dbid = 0 AND s.classid = 'pg_catalog.pg_database'::regclass AND b.oid = s.objid
+          WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = r.oid AND s.deptype = 'o'
+          GROUP BY 1, 2, 4 ORDER BY 2, 1, 4) o) END AS owned,
+"""
+_WITH_PASSWORDS: Final[LiteralString] = (
+    _ROLES + "r.rolpassword AS password FROM pg_catalog.pg_authid r WHERE r.rolname::text = ANY(%(wanted)s::text[])"
+)
+_WITHOUT_PASSWORDS: Final[LiteralString] = (
+    _ROLES + "NULL::text AS password FROM pg_catalog.pg_roles r WHERE r.rolname::text = ANY(%(wanted)s::text[])"
+)
+_IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_roles r WHERE r.oid::text = %(oid)s AND r.rolname::text = %(name)s"
+
+
+class DatabaseRole:
+    """Roles."""
+
+    name: ClassVar[str] = "db-role"
+    system: ClassVar[SystemType] = "postgres"
+    covers: ClassVar[frozenset[str]] = frozenset({"db_roles"})
+    rules: ClassVar[FieldRules] = FieldRules(defaults=_DEFAULTS)
+    replaces: ClassVar[bool] = False
+
+    def address(self, *segments: str) -> Address:
+        """Postgres minds the case of names."""
+        return Address.of(self.name, *segments)
+
+    def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
+        """The roles under ``db_roles``."""
+        for label, role in manifest.manifest.db_roles.items():
+            fields = _fields(role)
+            password = fields.get("password")
+            needs = frozenset({password.address} if isinstance(password, Reference) else ())
+            yield Desired(
+                self.address(role.server, role.name), System("postgres", role.server), fields, label, manifest.place("db_roles", label),
+                needs=needs, must_exist=needs, on_removal=role.on_removal, protect=role.protect, adopt=role.adopt,
+            )  # fmt: skip
+
+    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
+        """None in Consul."""
+        del wanted, write
+        return ()
+
+    def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
+        """One statement for all; the dependants of those that are leaving included."""
+        by_name = {w.address.segments[1]: w for w in wanted}
+        instants = [(name, text) for name, w in by_name.items() for text in _instants_for_the_server(w)]
+        parameters = {
+            "wanted": list(by_name),
+            "leaving": [name for name, w in by_name.items() if w.leaving],
+            "names": [name for name, _ in instants],
+            "instants": [text for _, text in instants],
+        }
+        rows = system.query(_WITH_PASSWORDS if system.me.can_read_authid else _WITHOUT_PASSWORDS, parameters)
+        return [_live(row, by_name[row["name"]], system) for row in rows]
+
+    def create(self, system: Postgres, order: Order) -> Made:
+        """One transaction: the role with its verifier, its settings, and its oid read back."""
+        role, fields = order.address.segments[1], order.fields
+        verifier = _verifier(fields, system)
+        options = _options({k: v for k, v in fields.items() if v != _DEFAULTS.get(k)}, verifier)
+        settings = fields.get("settings", {})
+        statements = [sql("CREATE ROLE {}{}", Name(role), options), *_role_settings.assignments(role, settings, settings)]
+        [row] = system.run(*statements, sql("SELECT r.oid::text AS oid FROM pg_catalog.pg_roles r WHERE r.rolname::text = {}", role))
+        return Made(row["oid"], scram.salt_of(verifier) if verifier else None)
+
+    def update(self, system: Postgres, order: Order) -> Made:
+        """One transaction for what differs; attributes that do not differ are not mentioned, since some may be mentioned by superusers alone."""
+        role, live = order.address.segments[1], order.live
+        changed = {path[0] for path in order.changed}
+        fields = {k: order.fields.get(k, _DEFAULTS.get(k)) for k in changed - {"settings"}}
+        verifier = _verifier(fields, system)
+        statements = [sql("ALTER ROLE {}{}", Name(role), _options(fields, verifier))] if fields else []
+        names = [path[1] for path in order.changed if path[0] == "settings"]
+        statements += _role_settings.assignments(role, order.fields.get("settings", {}), names)
+        incarnation = live.incarnation if live else None
+        unchanged = Condition(_IS_THE_ONE, {"oid": incarnation, "name": role}, f"{order.address} was dropped or made anew meanwhile: run again")
+        if statements:
+            system.run(*statements, only_if=unchanged)
+        witness = live.witness if live else None
+        return Made(incarnation, (scram.salt_of(verifier) if verifier else None) if "password" in fields else witness)
+
+    def delete(self, system: Postgres, order: Order) -> None:
+        """DROP OWNED in each database that knows the role, for its privileges or with consent for its objects too; then DROP ROLE."""
+        _role_removal.remove(system, order)
+
+
+KIND = DatabaseRole()
+
+
+def _fields(role: DbRole) -> dict[str, Value]:
+    fields: dict[str, Value] = {k: v for k in (*_FLAGS, "connection_limit", "password") if (v := getattr(role, k)) is not None}
+    if role.valid_until is not None:
+        fields["valid_until"] = _normal_instant(role.valid_until)
+    if role.settings:
+        # an empty mapping sets nothing: settings are compared one by one
+        fields["settings"] = {_role_settings.normal_name(k): _role_settings.normal_value(k, v) for k, v in role.settings.items()}
+    return fields
+
+
+def _normal_instant(text: str) -> str:
+    """An instant with its offset from UTC as the instant in UTC; anything else as it is, for the server to read, which knows its time zone."""
+    spelled = re.sub(r" ?(UTC|Z)$", "+00:00", text)
+    spelled = re.sub(r" (?=[+-][0-9:]+$)", "", spelled)
+    try:
+        instant = datetime.fromisoformat(spelled)
+        return instant.astimezone(UTC).isoformat() if instant.tzinfo else text
+    except (ValueError, OverflowError):
+        return text
+
+
+def _instants_for_the_server(wanted: Wanted) -> list[str]:
+    """The instants that the manifest or the record has for a role and that only the server can read."""
+    specifications = [s for s in (wanted.desired and wanted.desired.fields, wanted.record and wanted.record.specification) if s]
+    texts = [s["valid_until"] for s in specifications if "valid_until" in s]
+    return [t for t in texts if t != "infinity" and not t.endswith("+00:00")]
+
+
+def _live(row: Row, wanted: Wanted, server: Postgres) -> Live:
+    name, oid = row["name"], row["oid"]
+    fields: dict[str, Value] = {k: row[k] for k in (*_FLAGS, "connection_limit")}
+    fields["valid_until"] = row["valid_until_as_written"] or row["valid_until"]
+    fields["settings"] = _role_settings.from_catalogue(row["settings"] or ())
+    witness = None
+    if not server.me.can_read_authid:
+        fields["password"] = Hidden(f"{server.me.name} may not read pg_authid on {server.label}")
+    elif row["password"] is not None:
+        verifier = scram.parse(row["password"], name, server.verifications)
+        fields["password"] = verifier
+        witness = None if isinstance(verifier, Hidden) else verifier.salt
+    foreign = ""
+    if oid == _BOOTSTRAP_SUPERUSER or name.startswith("pg_"):
+        foreign = "is the superuser that the server was made with" if oid == _BOOTSTRAP_SUPERUSER else "is a role of Postgres' own"
+    return Live(
+        wanted.address, fields, incarnation=oid, witness=witness, foreign=foreign, dependants=tuple(_dependants(row["owned"] or (), wanted.address))
+    )
+
+
+def _dependants(owned: Iterable[Mapping[str, Any]], role: Address) -> Iterable[Dependant]:
+    """What it owns; what it may do with things of others is lost without harm."""
+    for each in owned:
+        within = each["database"] or each["within"]
+        database = Address.of("database", role.segments[0], within) if within else None
+        count = each["objects"]
+        text = each["described"] or f"{count} object{'s' if count > 1 else ''} in database {within}"
+        yield Dependant(text, database, is_itself=each["database"] is not None)
+
+
+def _verifier(fields: Mapping[str, Value], server: Postgres) -> Secret | None:
+    password = fields.get("password")
+    return scram.build(password, server.me.scram_iterations) if isinstance(password, Secret) else None
+
+
+def _options(fields: Mapping[str, Value], verifier: Secret | None) -> Statement:
+    """The options of CREATE ROLE or ALTER ROLE for ``fields``, each with a space before it."""
+    options = [sql(_FLAGS[key][0] if fields[key] else _FLAGS[key][1]) for key in _FLAGS if key in fields]
+    if "connection_limit" in fields:
+        options.append(sql("CONNECTION LIMIT {}", fields["connection_limit"]))
+    if "valid_until" in fields:
+        options.append(sql("VALID UNTIL {}", fields["valid_until"]))  # there is no VALID UNTIL NULL: 'infinity' clears it
+    if "password" in fields:
+        options.append(sql("PASSWORD {}", verifier) if verifier else sql("PASSWORD NULL"))
+    return joined("", [sql(" {}", option) for option in options])

@@ -1,0 +1,119 @@
+"""ACL policies, roles and tokens, and the cluster's credentials: the section ``mesh_credentials``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from reconciler.manifest.acl_rules import RULES
+from reconciler.manifest.defaults import BY_NAME, Labelled
+from reconciler.manifest.fields import (
+    AbsolutePath,
+    AclName,
+    AclRoleName,
+    DurationText,
+    FileMode,
+    HostAddress,
+    Label,
+    LocalPath,
+    Number,
+    OsName,
+    Uuid,
+)
+from reconciler.manifest.secret_fields import SecretField
+from reconciler.manifest.section import Entry, Section, Shorthand, one_or_list, single
+
+
+class AclPolicy(Entry):
+    """An ACL policy of Consul."""
+
+    name: AclName = Field(default="", description="Its name in Consul; the label by default.")
+    description: str | None = Field(default=None, description="Its description in Consul.")
+    rules: Annotated[str | dict[str, Any], RULES] = Field(description="ACL rules: a mapping, HCL or JSON text, or {file: PATH}.")
+
+
+class ServiceIdentity(Section):
+    """The rights of a service's sidecar, as Consul derives them from its name."""
+
+    service: Label = Field(description="Name of the service.")
+    datacenters: list[Label] | None = Field(default=None, description="Datacenters in which it is valid; all by default.")
+
+
+class NodeIdentity(Section):
+    """The rights of an agent, as Consul derives them from its node name."""
+
+    node: Label = Field(description="Name of the node.")
+    datacenter: Label = Field(description="Its datacenter.")
+
+
+class TemplatedPolicy(Section):
+    """One of Consul's built-in policy templates."""
+
+    template: Label = Field(description="Name of the template, such as `builtin/service`.")
+    name: Label | None = Field(default=None, description="The template's variable `name`.")
+    datacenters: list[Label] | None = Field(default=None, description="Datacenters in which it is valid; all by default.")
+
+
+class AclRole(Entry):
+    """An ACL role of Consul: a named set of policies and identities."""
+
+    name: AclRoleName = Field(default="", description="Its name in Consul; the label by default.")
+    description: str | None = Field(default=None, description="Its description in Consul.")
+    policies: list[Label] | None = Field(default=None, description="Names of its policies.")
+    service_identities: list[ServiceIdentity] | None = Field(default=None, description="Its service identities.")
+    node_identities: list[NodeIdentity] | None = Field(default=None, description="Its node identities.")
+    templated_policies: list[TemplatedPolicy] | None = Field(default=None, description="Its templated policies.")
+
+
+class TokenFile(Section):
+    """A file on a host that holds the secret of a token, and nothing else."""
+
+    host: Label = Field(default="local", description="Machine (from `hosts`); `local` by default.")
+    path: AbsolutePath = Field(description="Absolute path of the file.")
+    owner: OsName | None = Field(default=None, description="Account that owns the file.")
+    group: OsName | None = Field(default=None, description="Group of the file.")
+    mode: FileMode = Field(default="0600", description='Octal mode in quotes, "0600" by default.')
+
+
+class AclToken(Entry):
+    """An ACL token of Consul. Its secret is made here and shown nowhere."""
+
+    description: str | None = Field(default=None, description="Its description in Consul.")
+    policies: list[Label] = Field(default_factory=list, description="Names of its policies.")
+    roles: list[Label] | None = Field(default=None, description="Names of its ACL roles.")
+    service_identities: list[ServiceIdentity] | None = Field(default=None, description="Its service identities.")
+    node_identities: list[NodeIdentity] | None = Field(default=None, description="Its node identities.")
+    templated_policies: list[TemplatedPolicy] | None = Field(default=None, description="Its templated policies.")
+    local: bool | None = Field(default=None, description="Whether it is valid in this datacenter only.")
+    expires_after: DurationText | None = Field(default=None, description='How long it is valid, such as "720h".')
+    accessor: Uuid | None = Field(default=None, description="Its AccessorID; derived from the manifest's name, the label and `rotation` by default.")
+    rotation: Annotated[int, Number(0, 2**31 - 1)] = Field(default=0, description="Raise it to replace the token by a new one.")
+    file: Annotated[list[TokenFile], Shorthand(one_or_list, single)] = Field(
+        default_factory=list, description="Where its secret is written: one file or a list of them."
+    )
+
+
+class MeshNode(Entry):
+    """A machine that is a member of the mesh."""
+
+    host: Label = Field(default="", description="Machine (from `hosts`); the label by default.")
+    role: Literal["server", "agent"] | None = Field(default=None, description="Whether it runs a Consul server or a client agent.")
+    bind_address: HostAddress | None = Field(default=None, description="Address the agent binds to.")
+
+
+class ClusterSection(Section):
+    """The cluster's own credentials and members."""
+
+    archive: LocalPath | None = Field(default=None, description="The cluster credentials archive, cluster-credentials.tar.gpg.")
+    password: SecretField | None = Field(default=None, description="Password of the archive.")
+    nodes: Annotated[dict[Label, MeshNode], Labelled(("host",))] = Field(default_factory=dict, description="Members of the mesh, by label.")
+
+
+class MeshCredentials(Section):
+    """Who may do what in the mesh."""
+
+    policies: Annotated[dict[Label, AclPolicy], BY_NAME] = Field(default_factory=dict, description="ACL policies, by label.")
+    roles: Annotated[dict[Label, AclRole], BY_NAME] = Field(default_factory=dict, description="ACL roles, by label.")
+    tokens: dict[Label, AclToken] = Field(default_factory=dict, description="ACL tokens, by label.")
+    cluster: ClusterSection | None = Field(default=None, description="The cluster's own credentials and members.")

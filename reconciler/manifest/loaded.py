@@ -1,0 +1,45 @@
+"""A manifest that was read, validated and found sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconciler.manifest.features import features
+from reconciler.manifest.mistake import PathPart
+from reconciler.manifest.models import Manifest
+from reconciler.manifest.tree import Node, place, spot_of
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.resource import Place
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedManifest:
+    """The models, and where everything in them stands.
+
+    ``directory`` is the folder of the first file, which relative paths of secrets and sources are relative to. ``document`` is the merged tree
+    that the models were made of.
+    """
+
+    manifest: Manifest
+    directory: Path
+    document: Node = field(repr=False)
+    warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The manifest's name: the owner of what it creates."""
+        return self.manifest.name
+
+    def place(self, *path: PathPart) -> Place:
+        """Where the value at ``path`` stands, or the nearest one around it: ``place("kv", "a/b", "value")``.
+
+        For a scalar it is the value's place, for a mapping or list that of its key.
+        """
+        return place(spot_of(self.document, path))
+
+    def features(self) -> Iterator[tuple[str, str, Place]]:
+        """Everything used that takes a kind or a capability of a system: its name, what uses it (as in an address), and where."""
+        for feature, subject, path in features(self.manifest):
+            yield feature, subject, self.place(*path)

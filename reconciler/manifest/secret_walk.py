@@ -1,0 +1,41 @@
+"""All places of a manifest that hold a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.manifest.models import Manifest
+from reconciler.manifest.tree import TreePath
+from reconciler.model.secret import SecretSource
+
+Found = tuple[TreePath, str, Any]
+"""Where it stands, what it belongs to (as in an address), and the secret: a literal, a source, a reference, a generated one."""
+
+
+def secrets(manifest: Manifest) -> Iterator[Found]:
+    """Every secret field that is set, those inside an archive's reference included. Of KV entries those that are masked."""
+    for path, subject, secret in _fields(manifest):
+        if secret is None:
+            continue
+        yield path, subject, secret
+        if isinstance(secret, SecretSource) and secret.form == "bootstrap_token":
+            yield (*path, "bootstrap_token", "password"), subject, secret.argument["password"]
+
+
+def _fields(manifest: Manifest) -> Iterator[Found]:
+    if manifest.consul is not None:
+        yield ("consul", "token"), "consul.token", manifest.consul.token
+    for name, server in (manifest.postgres or {}).items():
+        yield ("postgres", name, "password"), f"postgres.{name}.password", server.password
+        yield ("postgres", name, "sslpassword"), f"postgres.{name}.sslpassword", server.sslpassword
+    cluster = manifest.mesh_credentials.cluster
+    if cluster is not None:
+        yield ("mesh_credentials", "cluster", "password"), "mesh_credentials.cluster.password", cluster.password
+    for label, role in manifest.db_roles.items():
+        yield ("db_roles", label, "password"), f"db-role/{role.server}/{role.name}", role.password
+    for label, query in manifest.prepared_queries.items():
+        yield ("prepared_queries", label, "token"), f"prepared-query/{query.name}", query.token
+    for key, entry in manifest.kv.items():
+        if entry.is_masked(key):
+            yield ("kv", key, "value"), f"kv/{key}", entry.value

@@ -1,0 +1,1 @@
+"""Plans and outcomes as text and as JSON. Values in, text out: nothing here writes, asks, or knows of the engine."""

@@ -1,0 +1,87 @@
+"""The ownership records as a table, one by one, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reconciler.model.record import Record
+from reconciler.model.value import Digest, Semantic, Value
+from reconciler.report.changes import indented
+from reconciler.report.characters import visible
+from reconciler.report.differences import value_lines
+from reconciler.report.paint import PLAIN, Colour, Paint
+from reconciler.report.values import is_masked, masked_text
+
+_TITLES = ("ADDRESS", "MANIFEST", "STATE", "ORIGIN", "ON REMOVAL")
+
+
+def table(records: Sequence[Record]) -> str:
+    """One line each, in columns, sorted by address."""
+    ordered = sorted(records, key=lambda r: (r.address, r.owner))
+    rows = [_TITLES, *(_row(record) for record in ordered)]
+    if not ordered:
+        return "Nothing is owned.\n"
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))]
+    return "".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows)
+
+
+def record_text(record: Record, paint: Paint = PLAIN) -> str:
+    """Everything that is remembered of one resource."""
+    facts: dict[str, str] = {
+        "manifest": record.owner,
+        "label": record.label,
+        "state": str(record.state),
+        "origin": str(record.origin),
+        "on_removal": str(record.removal) + ("" if record.on_removal else f", because it was {record.origin}"),
+        "protect": "true" if record.protect else "false",
+        "system": f"{record.system} ({record.system_identity})" if record.system else record.system_identity,
+        "incarnation": record.incarnation or "none",
+        "superseded": ", ".join(record.superseded),
+        "needs": ", ".join(record.needs),
+        "written": f"{record.written} by run {record.run}",
+        "key": record.key,
+    }
+    lines = [f"{name}: {visible(text)}" for name, text in facts.items() if text]
+    applied = [line for key, value in sorted(record.specification.items()) for line in value_lines((key,), value)]
+    lines += ["last applied:", *indented(applied)] if applied else ["last applied: nothing that can be recorded"]
+    return "\n".join(line.rstrip() for line in (paint(visible(str(record.address)), Colour.HEADING), *indented(lines))) + "\n"
+
+
+def record_document(record: Record) -> dict[str, Any]:
+    """The same for other programs; what was a secret is the string ``(secret)``."""
+    return {
+        "address": str(record.address),
+        "manifest": record.owner,
+        "label": record.label,
+        "state": record.state.value,
+        "origin": record.origin.value,
+        "on_removal": record.removal.value,
+        "protect": record.protect,
+        "system": None if record.system is None else str(record.system),
+        "system_identity": record.system_identity,
+        "incarnation": record.incarnation,
+        "superseded": list(record.superseded),
+        "needs": list(record.needs),
+        "run": record.run,
+        "written": record.written,
+        "key": record.key,
+        "specification": _plain(record.specification),
+    }
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    removal = f"{record.removal}{', protected' if record.protect else ''}"
+    return (visible(str(record.address)), visible(record.owner), str(record.state), str(record.origin), removal)
+
+
+def _plain(value: Value) -> Any:
+    if is_masked(value):
+        return masked_text(value)
+    if isinstance(value, Semantic):
+        return _plain(value.normal)
+    if isinstance(value, Digest):
+        return {"sha256": value.sha256}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(value[key]) for key in sorted(value)}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,104 @@
+"""One look at Consul: each list is asked for once, whichever kinds want it, so that they see the same."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from reconciler.model.value import JSON
+from reconciler.systems.consul.client import Consul, KvPair, Listing
+from reconciler.systems.consul.transactions import MAX_OPERATIONS, read_trees
+
+_WORTH_A_TREE: Final = MAX_OPERATIONS // 2
+"""How many keys of one folder must be wanted for the folder to be read whole."""
+
+
+class ConsulReader:
+    """The lists of one observation, remembered; threads may share it. What it gives belongs to all: it must not be changed.
+
+    ``filtered`` names the lists of which Consul says that it left something out (``config_entries``, ``nodes``, ``node_services``). Whether that
+    matters is for those to say who know which names are wanted. Single keys are always complete: one that may not be read is AccessDenied.
+    """
+
+    def __init__(self, consul: Consul) -> None:
+        self.consul = consul
+        self.filtered: set[str] = set()
+        self._before = consul.requests
+        self._guard = threading.Lock()
+        self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._answers: dict[str, JSON] = {}
+        self._pairs: dict[str, KvPair | None] = {}
+
+    @property
+    def requests(self) -> int:
+        """How many requests the client has sent since this reader was made."""
+        return self.consul.requests - self._before
+
+    def policies(self) -> Listing:
+        """All ACL policies, without rules."""
+        return self._list("policies", self.consul.list_policies)
+
+    def policy(self, policy_id: str) -> JSON | None:
+        """One policy, with rules."""
+        return self._once(f"policy {policy_id}", lambda: self.consul.read_policy(policy_id))
+
+    def tokens(self) -> Listing:
+        """All ACL tokens."""
+        return self._list("tokens", self.consul.list_tokens)
+
+    def config_entries(self) -> Listing:
+        """All config entries of all kinds."""
+        return self._list("config_entries", self.consul.list_config_entries)
+
+    def nodes(self) -> Listing:
+        """All nodes of the catalog."""
+        return self._list("nodes", self.consul.list_nodes)
+
+    def node_services(self) -> Listing:
+        """All nodes with their services and checks."""
+        return self._list("node_services", self.consul.list_node_services)
+
+    def keys(self, keys: Iterable[str]) -> dict[str, KvPair]:
+        """The entries of these keys that exist. Raises AccessDenied when one may not be read.
+
+        Up to 128 keys are asked for one by one, in one transaction, and nothing else is read. When there are more, folders with many of them are
+        read whole, so that the number of requests does not grow with the keys.
+        """
+        wanted = set(keys)
+        with self._asking_for("keys"):
+            missing = wanted - self._pairs.keys()
+            if missing:
+                found = self._read(missing)
+                self._pairs |= {key: found.get(key) for key in missing}
+            return {key: pair for key in wanted if (pair := self._pairs[key]) is not None}
+
+    def _read(self, keys: set[str]) -> dict[str, KvPair]:
+        folders: defaultdict[str, set[str]] = defaultdict(set)
+        for key in keys:
+            folders[key.rpartition("/")[0] + "/" if "/" in key else ""].add(key)
+        large = sorted(f for f, k in folders.items() if f and len(k) >= _WORTH_A_TREE)
+        # Without a token nobody says what is left out of a tree; of single keys it shows.
+        if len(keys) <= MAX_OPERATIONS or not large or self.consul.settings.token is None:
+            return self.consul.kv_get(keys)
+        pairs, is_filtered = read_trees(self.consul.http, large[:MAX_OPERATIONS])
+        in_trees = set().union(*(folders[f] for f in large[:MAX_OPERATIONS]))
+        rest = (keys - in_trees) | (in_trees - pairs.keys() if is_filtered else set())
+        return pairs | self.consul.kv_get(rest)
+
+    def _list(self, name: str, ask: Callable[[], Listing]) -> Listing:
+        listing: Listing = self._once(name, ask)
+        if listing.is_filtered:
+            self.filtered.add(name)
+        return listing
+
+    def _once(self, name: str, ask: Callable[[], JSON]) -> JSON:
+        with self._asking_for(name):
+            if name not in self._answers:
+                self._answers[name] = ask()
+            return self._answers[name]
+
+    def _asking_for(self, name: str) -> threading.Lock:
+        with self._guard:
+            return self._asking[name]

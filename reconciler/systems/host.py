@@ -1,0 +1,285 @@
+"""Machines: the files on them. :class:`LocalHost` is the one that this program runs on; another behind SSH answers the same calls.
+
+A file appears whole or not at all, with its owner and mode, and a secret in it is at no moment readable by others: it is written beside its place
+under a name of its own (``.NAME.reconciler-new``, the same each time, so that what a killed run left is found and removed), made durable, and moved.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import hashlib
+import os
+import pwd
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn, Protocol
+
+from reconciler.model.errors import AccessDenied, AlreadyExists, LostRace, Rejected, SystemFault, Unreachable
+from reconciler.model.secret import Secret
+
+MACHINE_ID_FILES: Final = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+LARGEST_BYTES: Final = 1 << 20
+_MACHINE_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_NOT_FILES: Final = ("/proc", "/sys", "/dev")
+_NAME_BYTES: Final = 255
+_SUFFIX: Final = ".reconciler-new"
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """One file as it is. ``owner`` and ``group`` are names, or numbers where there is no name; ``mode`` is octal (``0600``).
+
+    ``content`` is None when it could not be read, and ``why`` says why. ``special`` says what it is when it is no regular file; it is not read then.
+    ``witness`` changes whenever the file is written: inode, size in bytes, and time of modification in ns.
+    """
+
+    content: bytes | None
+    owner: str
+    group: str
+    mode: str
+    witness: tuple[int, int, int]
+    why: str = ""
+    special: str = ""
+
+
+class Host(Protocol):
+    """What a machine must answer. ``name`` is its name in the manifest."""
+
+    name: str
+
+    @property
+    def identity(self) -> str:
+        """Its machine-id: 32 hex digits. Raises a SystemFault when it has none."""
+        ...
+
+    def read(self, paths: Iterable[str]) -> dict[str, FileState]:
+        """The files that exist. Raises AccessDenied when it may not even be seen whether one exists."""
+        ...
+
+    def write(
+        self, path: str, content: Secret | bytes, *, owner: str | None, group: str | None, mode: str, exclusive: bool = False,
+        replacing: Sequence[int] | None = None,
+    ) -> FileState:  # fmt: skip
+        """Put ``content`` at ``path``, whole; the file as it is then, without its content.
+
+        ``owner`` or ``group`` None leaves them to the system. ``exclusive``: raises AlreadyExists when there is something. ``replacing``: raises
+        LostRace when what is there has not this witness. Raises Rejected or AccessDenied, before anything is written, for what cannot be done.
+        """
+        ...
+
+    def remove(self, path: str, *, replacing: Sequence[int] | None = None) -> None:
+        """Remove the file, and what a killed run left beside it; what is gone already is no error. ``replacing`` as in :meth:`write`."""
+        ...
+
+
+class LocalHost:
+    """The machine that this program runs on."""
+
+    def __init__(self, name: str = "local", machine_id_files: Sequence[str] = MACHINE_ID_FILES) -> None:
+        self.name = name
+        self._machine_id_files = machine_id_files
+
+    @property
+    def identity(self) -> str:
+        """Its machine-id."""
+        for file in self._machine_id_files:
+            with suppress(OSError):
+                text = Path(file).read_text(encoding="ascii", errors="replace").strip()
+                if _MACHINE_ID.fullmatch(text):
+                    return text
+        where = " or ".join(self._machine_id_files)
+        raise Unreachable(f"host {self.name} has no machine-id in {where}, by which its files are remembered: systemd-machine-id-setup makes one")
+
+    def read(self, paths: Iterable[str]) -> dict[str, FileState]:
+        """The files that exist."""
+        states = {path: self._state(path) for path in paths}
+        return {path: state for path, state in states.items() if state is not None}
+
+    def write(
+        self, path: str, content: Secret | bytes, *, owner: str | None, group: str | None, mode: str, exclusive: bool = False,
+        replacing: Sequence[int] | None = None,
+    ) -> FileState:  # fmt: skip
+        """Put ``content`` at ``path``, whole."""
+        uid, gid = self._uid(owner), self._gid(group)
+        raw = content if isinstance(content, bytes) else content.reveal().encode("utf-8", "surrogateescape")
+        with self._folder_of(path) as (folder, name):
+            self._demand_replaceable(path, folder, name, exclusive=exclusive, replacing=replacing)
+            temporary = temporary_name(name)
+            _unlink(folder, temporary)
+            try:
+                written = _write_new(folder, temporary, raw, (uid, gid), int(mode, 8))
+                if exclusive:
+                    # a link never replaces what has come to be there meanwhile; a rename would
+                    os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                else:
+                    os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            finally:
+                _unlink(folder, temporary)
+            os.fsync(folder)
+            return _described(written)
+
+    def remove(self, path: str, *, replacing: Sequence[int] | None = None) -> None:
+        """Remove the file, and what a killed run left beside it."""
+        if not os.path.isdir(os.path.dirname(path)):
+            return
+        with self._folder_of(path) as (folder, name):
+            if _lstat(folder, name) is not None:
+                self._demand_replaceable(path, folder, name, exclusive=False, replacing=replacing)
+            for each in (temporary_name(name), name):
+                _unlink(folder, each)
+            os.fsync(folder)
+
+    def _state(self, path: str) -> FileState | None:
+        try:
+            seen = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            self._refuse(path, error)
+        if not stat.S_ISREG(seen.st_mode):
+            return _described(seen)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return _described(seen, why=f"{path} may not be read: {_words(error)}")
+        with os.fdopen(descriptor, "rb") as file:
+            seen = os.fstat(descriptor)
+            if seen.st_size > LARGEST_BYTES:
+                return _described(seen, why=f"{path} has {seen.st_size} bytes, more than are compared")
+            return _described(seen, content=file.read(LARGEST_BYTES + 1))
+
+    @contextmanager
+    def _folder_of(self, path: str) -> Iterator[tuple[int, str]]:
+        """The folder of a file, opened, and the file's name in it: from here on nobody can put another folder in its place."""
+        parent, name = os.path.split(path)
+        if len(name.encode("utf-8", "surrogateescape")) > _NAME_BYTES:
+            raise Rejected(f"{self.name}: {path}: the name is longer than {_NAME_BYTES} bytes")
+        try:
+            folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Rejected(f"{self.name}: {path}: the folder {parent} does not exist: create it first") from None
+        except OSError as error:
+            self._refuse(path, error)
+        try:
+            self._demand_safe(path, os.path.realpath(f"/proc/self/fd/{folder}"))
+            yield folder, name
+        except OSError as error:
+            self._refuse(path, error)
+        finally:
+            os.close(folder)
+
+    def _demand_safe(self, path: str, parent: str) -> None:
+        """Refuse folders in which files are no files, and those in which anybody could put something else in a file's place."""
+        if any(parent == top or parent.startswith(top + "/") for top in _NOT_FILES):
+            raise Rejected(f"{self.name}: {path} lies in {parent}, which holds no files of its own")
+        for folder in (Path(parent), *Path(parent).parents):
+            mode = folder.stat().st_mode
+            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+                raise Rejected(f"{self.name}: {path}: anybody may write to {folder}, so nothing in it is safe: chmod o-w {folder}")
+
+    def _demand_replaceable(self, path: str, folder: int, name: str, *, exclusive: bool, replacing: Sequence[int] | None) -> None:
+        seen = _lstat(folder, name)
+        if seen is not None and exclusive:
+            raise AlreadyExists(f"{self.name}: {path} exists already")
+        if seen is not None and not stat.S_ISREG(seen.st_mode):
+            raise Rejected(f"{self.name}: {path} is {_special(seen)}: name the file itself, or remove that")
+        if replacing is not None and (seen is None or tuple(replacing) != _witness(seen)):
+            raise LostRace(f"{self.name}: {path} was written by somebody else meanwhile: run again")
+
+    def _uid(self, owner: str | None) -> int:
+        return self._id(owner, "user", lambda name: pwd.getpwnam(name).pw_uid)
+
+    def _gid(self, group: str | None) -> int:
+        return self._id(group, "group", lambda name: grp.getgrnam(name).gr_gid)
+
+    def _id(self, name: str | None, what: str, look_up: Callable[[str], int]) -> int:
+        """The number of a user or group; -1, which changes nothing, for None."""
+        if name is None:
+            return -1
+        try:
+            return look_up(name)
+        except KeyError:
+            if name.isdecimal():
+                return int(name)  # how an owner without a name is shown
+            raise Rejected(f"{self.name}: there is no {what} {name!r}: create it first, or correct the name") from None
+
+    def _refuse(self, path: str, error: OSError) -> NoReturn:
+        fault: type[SystemFault] = AccessDenied if error.errno in (errno.EACCES, errno.EPERM) else Rejected
+        if isinstance(error, FileExistsError):
+            fault = AlreadyExists
+        raise fault(f"{self.name}: {path}: {_words(error)}") from error
+
+
+def temporary_name(name: str) -> str:
+    """Where the file ``name`` is written before it is moved to its place: a hidden file beside it, always the same."""
+    beside = f".{name}{_SUFFIX}"
+    if len(beside.encode("utf-8", "surrogateescape")) <= _NAME_BYTES:
+        return beside
+    return f".{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()}{_SUFFIX}"
+
+
+def _write_new(folder: int, name: str, content: bytes, ids: tuple[int, int], mode: int) -> os.stat_result:
+    """A new file, made durable. Ours alone until it has its owner and mode, and empty until then."""
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    with os.fdopen(descriptor, "wb") as file:
+        if ids != (-1, -1):
+            os.fchown(descriptor, *ids)
+        os.fchmod(descriptor, mode)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+        return os.fstat(descriptor)
+
+
+def _unlink(folder: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def _lstat(folder: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _described(seen: os.stat_result, content: bytes | None = None, why: str = "") -> FileState:
+    return FileState(
+        content,
+        _name_of(seen.st_uid, lambda uid: pwd.getpwuid(uid).pw_name),
+        _name_of(seen.st_gid, lambda gid: grp.getgrgid(gid).gr_name),
+        f"{stat.S_IMODE(seen.st_mode):04o}",
+        _witness(seen),
+        why,
+        _special(seen),
+    )
+
+
+def _name_of(number: int, look_up: Callable[[int], str]) -> str:
+    try:
+        return look_up(number)
+    except KeyError:
+        return str(number)
+
+
+def _witness(seen: os.stat_result) -> tuple[int, int, int]:
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def _special(seen: os.stat_result) -> str:
+    if stat.S_ISREG(seen.st_mode):
+        return ""
+    words = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return words.get(stat.S_IFMT(seen.st_mode), "a device")
+
+
+def _words(error: OSError) -> str:
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]

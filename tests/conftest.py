@@ -1,0 +1,114 @@
+"""What the tests share: real servers, started when the first test of a worker asks for one, and clean for each test.
+
+=====================  =====================================================================================================================
+``consul``             a Consul server, wiped before the test (KV, ACLs, config entries, catalog, queries, sessions)
+``postgres16``, ``18`` a Postgres server of that version, wiped before the test (databases, roles)
+``postgres``           the test runs twice, with each of them
+``environment``        what a program under test gets as its environment: PATH, HOME, the ``consul`` server; add ``**postgres18.environment``
+``manifest_name``      a manifest name that no other test uses
+``free_port``          a port on loopback that nobody listens on
+=====================  =====================================================================================================================
+
+A test that needs a server of its own (TLS, a kill, a second datacenter) makes one: ``with ConsulServer(tls=True) as consul``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.servers.consul import ConsulServer
+    from tests.servers.postgres import PostgresServer
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_of_the_developer() -> None:
+    """Nobody's own Consul or Postgres is met by accident. CONSUL, without an underscore, names the binary and stays."""
+    for name in list(os.environ):
+        if name.startswith(("CONSUL_", "PG", "RECONCILER_")) or name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"):
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def consul_of_this_worker(no_settings_of_the_developer: None) -> Iterator[ConsulServer]:
+    """One server for all tests of a worker; ask for ``consul``."""
+    from tests.servers.consul import ConsulServer
+
+    with ConsulServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres16_of_this_worker(no_settings_of_the_developer: None) -> Iterator[PostgresServer]:
+    """One server for all tests of a worker; ask for ``postgres16``."""
+    from tests.servers.postgres import PostgresServer
+
+    with PostgresServer(16) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres18_of_this_worker(no_settings_of_the_developer: None) -> Iterator[PostgresServer]:
+    """One server for all tests of a worker; ask for ``postgres18``."""
+    from tests.servers.postgres import PostgresServer
+
+    with PostgresServer(18) as server:
+        yield server
+
+
+@pytest.fixture
+def consul(consul_of_this_worker: ConsulServer) -> ConsulServer:
+    """A real Consul with nothing in it."""
+    consul_of_this_worker.wipe()
+    return consul_of_this_worker
+
+
+@pytest.fixture
+def postgres16(postgres16_of_this_worker: PostgresServer) -> PostgresServer:
+    """A real Postgres 16 with nothing in it."""
+    postgres16_of_this_worker.wipe()
+    return postgres16_of_this_worker
+
+
+@pytest.fixture
+def postgres18(postgres18_of_this_worker: PostgresServer) -> PostgresServer:
+    """A real Postgres 18 with nothing in it."""
+    postgres18_of_this_worker.wipe()
+    return postgres18_of_this_worker
+
+
+@pytest.fixture(params=[16, 18], ids=lambda version: f"postgres{version}")
+def postgres(request: pytest.FixtureRequest) -> PostgresServer:
+    """A real Postgres with nothing in it, of each supported version in turn."""
+    server: PostgresServer = request.getfixturevalue(f"postgres{request.param}")
+    return server
+
+
+@pytest.fixture
+def environment(consul: ConsulServer, tmp_path: Path) -> dict[str, str]:
+    """The environment of a program under test: nothing of ours but PATH, a home folder of its own, and the Consul server."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **consul.environment}
+
+
+@pytest.fixture
+def manifest_name(worker_id: str) -> str:
+    """A manifest name that no other test uses."""
+    return f"test-{worker_id}-{next(_numbers)}"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    from tests.servers.ports import free_ports
+
+    return free_ports(1)[0]

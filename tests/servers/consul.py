@@ -1,0 +1,207 @@
+"""A real Consul server with ACLs on and default deny, on loopback ports of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import uuid
+from pathlib import Path
+from typing import Any, Self
+
+from tests.servers.consul_api import ConsulApi
+from tests.servers.consul_binary import NoConsul, find
+from tests.servers.ports import free_ports
+from tests.servers.supervised import ServerFailed, Supervised, fresh_folder
+
+
+class ConsulServer(ConsulApi):
+    """One Consul server; started and stopped as a context manager.
+
+    ``extra``: HCL that is read after our own configuration. ``persistent``: keeps its state on disk, so that :meth:`restart` finds it again (the
+    other one is in memory, as with ``-dev``). ``tls``: also serves HTTPS, see ``ca_file`` and the others. ``unix_socket``: also serves on that path.
+    ``grpc``: also serves xDS, for Envoy.
+    """
+
+    def __init__(
+        self,
+        *,
+        extra: str = "",
+        persistent: bool = False,
+        tls: bool = False,
+        unix_socket: bool = False,
+        grpc: bool = False,
+        datacenter: str = "dc1",
+        binary: Path | None = None,
+    ) -> None:
+        self.token = str(uuid.uuid4())
+        self.datacenter = datacenter
+        self._extra, self._persistent, self._grpc = extra, persistent, grpc
+        self._binary = binary
+        self._process: Supervised | None = None
+        self.folder = fresh_folder("consul", None)
+        self.log = self.folder / "consul.log"
+        self.unix_socket = self.folder / "http.sock" if unix_socket else None
+        self.ca_file = self.folder / f"{datacenter}-ca.pem" if tls else None
+        self.client_cert_file = self.folder / f"{datacenter}-client-consul-0.pem" if tls else None
+        self.client_key_file = self.folder / f"{datacenter}-client-consul-0-key.pem" if tls else None
+        self._ports: dict[str, int] = {}
+        self.port = 0
+
+    # --- running ---
+
+    @property
+    def binary(self) -> Path:
+        """The Consul that is run; never built here, because a silent pause of ten minutes looks like a hang."""
+        if self._binary is None:
+            self._binary = find()
+        if self._binary is None:
+            raise NoConsul("there is no Consul here: `make servers` gets one")
+        return self._binary
+
+    def start(self) -> Self:
+        """Start it, on other ports when one was taken meanwhile, and wait until it can be used."""
+        try:
+            if self.ca_file and not self.ca_file.exists():
+                self._make_certificates()
+            for attempt in range(5):
+                self._choose_ports()
+                try:
+                    self._start_once()
+                except ServerFailed as failure:
+                    self._end()
+                    if attempt == 4 or "address already in use" not in str(failure):
+                        raise
+                else:
+                    return self
+        except BaseException:
+            self.stop()
+            raise
+        raise AssertionError
+
+    def restart(self) -> None:
+        """Stop it and start it again on the same ports; only a ``persistent`` one remembers anything."""
+        self._end()
+        self._start_once()
+
+    def kill(self) -> None:
+        """End it as a power cut would; :meth:`restart` brings it back."""
+        self._running.kill()
+
+    def stop(self) -> None:
+        """Stop it and remove all that it wrote."""
+        self._end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server itself."""
+        return self._running.pid
+
+    @property
+    def _running(self) -> Supervised:
+        assert self._process is not None, "not started"
+        return self._process
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def _choose_ports(self) -> None:
+        names = ["http", "server", "serf_lan", *(["https"] if self.ca_file else []), *(["grpc"] if self._grpc else [])]
+        closed = dict.fromkeys(("dns", "https", "grpc", "grpc_tls", "serf_wan"), -1)
+        self._ports = closed | dict(zip(names, free_ports(len(names)), strict=True))
+        self.port = self._ports["http"]
+
+    def _start_once(self) -> None:
+        configuration: dict[str, Any] = {
+            "node_name": "test-server",
+            "datacenter": self.datacenter,
+            "bind_addr": self.host,
+            "addresses": {"http": f"{self.host} unix://{self.unix_socket}" if self.unix_socket else self.host},
+            "ports": self._ports,
+            "disable_update_check": True,
+            "connect": {"enabled": True},
+            "acl": {"enabled": True, "default_policy": "deny", "tokens": {"initial_management": self.token}},
+        }
+        if self._persistent:
+            configuration |= {"server": True, "bootstrap_expect": 1, "data_dir": str(self.folder / "state"), "performance": {"raft_multiplier": 1}}
+        if self.ca_file:
+            own = {"cert_file": f"{self.datacenter}-server-consul-0.pem", "key_file": f"{self.datacenter}-server-consul-0-key.pem"}
+            configuration["tls"] = {"defaults": {"ca_file": str(self.ca_file)} | {k: str(self.folder / v) for k, v in own.items()}}
+        (self.folder / "server.json").write_text(json.dumps(configuration))
+        (self.folder / "extra.hcl").write_text(self._extra)
+        mode = [] if self._persistent else ["-dev"]
+        files = [f"-config-file={self.folder / name}" for name in ("server.json", "extra.hcl")]
+        argv = [str(self.binary), "agent", *mode, *files]
+        # GOMAXPROCS: a test machine has few cores, and several servers
+        environ = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "GOMAXPROCS": "2"}
+        # SIGKILL: a server in memory has nothing to save, and leaving in order takes time
+        stop_signal = signal.SIGTERM if self._persistent else signal.SIGKILL
+        self._process = Supervised(argv, log=self.log, environ=environ, stop_signal=stop_signal, remove=self.folder)
+        self._process.wait_until(self._is_ready, what="Consul", timeout_s=60)
+
+    def _is_ready(self) -> bool:
+        """A leader is there, knows our token (so it is our server), has its CA (our trust domain) and has registered itself."""
+        try:
+            return (
+                self.request("GET", "/v1/status/leader").body not in ("", None)
+                and self.request("GET", "/v1/acl/token/self").status == 200
+                and bool(self.request("GET", "/v1/connect/ca/roots").body["TrustDomain"])
+                and bool(self.request("GET", "/v1/catalog/node-services/test-server").body["Services"])
+            )
+        except (OSError, http.client.HTTPException, TypeError, KeyError):
+            return False
+
+    def _make_certificates(self) -> None:
+        """With Consul's own certificate maker, so that nothing else is needed."""
+        tls = [str(self.binary), "tls"]
+        for command in (
+            [*tls, "ca", "create", "-domain=consul"],
+            [*tls, "cert", "create", "-server", f"-dc={self.datacenter}", f"-additional-ipaddress={self.host}"],
+            [*tls, "cert", "create", "-client", f"-dc={self.datacenter}"],
+        ):
+            subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        assert self.ca_file is not None
+        (self.folder / "consul-agent-ca.pem").rename(self.ca_file)
+
+    # --- using ---
+
+    @property
+    def address(self) -> str:
+        """The HTTP API, as in CONSUL_HTTP_ADDR."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def https_address(self) -> str:
+        """The HTTPS API; only with ``tls``."""
+        return f"https://{self.host}:{self._ports['https']}"
+
+    @property
+    def grpc_port(self) -> int:
+        """Of xDS; only with ``grpc``."""
+        return self._ports["grpc"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a Consul client needs in its environment."""
+        return {"CONSUL_HTTP_ADDR": self.address, "CONSUL_HTTP_TOKEN": self.token}
+
+    def is_listening(self) -> bool:
+        """Whether anything answers on the port of the HTTP API."""
+        with socket.socket() as probe:
+            return probe.connect_ex((self.host, self.port)) == 0
+
+    def log_text(self) -> str:
+        """All that the server has logged."""
+        return self.log.read_text(errors="replace")

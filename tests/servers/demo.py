@@ -1,0 +1,166 @@
+"""``make demo``: the main job from the first plan to the last trace removed, on a Consul and a Postgres of its own, told step by step.
+
+Runs the real command on ``examples/01-external-postgres`` (a copy in a temporary folder). Every exit code is checked: the demo fails with the first
+one that is not as it says. Everything is stopped at the end, and when it is interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+from tests.servers.consul import ConsulServer
+from tests.servers.consul_binary import NoConsul, obtain
+from tests.servers.postgres import PostgresServer
+from tests.servers.supervised import ServerFailed
+
+_EXAMPLE = Path(__file__).parents[2] / "examples" / "01-external-postgres"
+_MANIFEST = "carbonio-files-db.yaml"
+_KEY = "carbonio-files/db-name"
+_DEMO = "demo.yaml"
+# The manifest's token goes to a gateway's /etc and belongs to a user who may not exist here.
+_OVERLAY = """\
+mesh_credentials:
+  tokens:
+    carbonio-gateway:
+      file: [{{path: {path}, mode: "0600"}}]
+"""
+
+
+class DemoFailed(Exception):
+    """Something was not as the demo says."""
+
+
+class Story:
+    """What the reader sees: text, commands, and what the commands print."""
+
+    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+        self._folder, self._environ = folder, environ
+        self._steps = 0
+        self._is_terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._width = min(shutil.get_terminal_size((110, 24)).columns, 110)
+
+    def step(self, title: str, text: str) -> None:
+        """A heading, and what to look at."""
+        self._steps += 1
+        print(f"\n{self._styled('1', f'{self._steps}. {title}')}\n{textwrap.fill(' '.join(text.split()), self._width)}", flush=True)
+
+    def run(self, *arguments: str, expect: int = 0) -> None:
+        """Run the command, shown as one would type it; it must end with ``expect``."""
+        print(f"\n{self._styled('2', f'$ reconciler {shlex.join(arguments)}')}", flush=True)
+        program = Path(sys.executable).with_name("reconciler")
+        ended = subprocess.run([program, *arguments], cwd=self._folder, env=self._environ, check=False)
+        print(self._styled("2", f"(exit code {ended.returncode})"), flush=True)
+        if ended.returncode != expect:
+            raise DemoFailed(f"`reconciler {shlex.join(arguments)}` ended with {ended.returncode}, not {expect}")
+
+    def aside(self, text: str) -> None:
+        """Something that happens outside the command."""
+        print(f"\n{self._styled('2', f'# {text}')}", flush=True)
+
+    def _styled(self, code: str, text: str) -> str:
+        return f"\033[{code}m{text}\033[0m" if self._is_terminal else text
+
+
+def tell(story: Story, consul: ConsulServer, postgres: PostgresServer, folder: Path) -> None:
+    """The steps."""
+    files = (_MANIFEST, _DEMO)
+    story.step(
+        "Plan",
+        f"""{_MANIFEST} describes the integration of an external database: an ACL policy and a token, a terminating gateway, the external service,
+        who may call it, the settings of Carbonio Files, a role and a database. ({_DEMO} is merged over it, so that the token's file goes to a
+        folder of this demo.) Nothing is there yet. Look at the last line, and at the password: it is generated when the plan is applied, and
+        never shown.""",
+    )
+    story.run("plan", *files)
+    story.step("Apply", "The same plan, carried out in the order of its dependencies.")
+    story.run("apply", "--auto-approve", *files)
+    password = consul.keys()["carbonio-files/db-password"].decode()
+    if not postgres.accepts("carbonio-files-adm", password, "carbonio-files-adm"):
+        raise DemoFailed("the new role cannot log in to its database")
+    story.aside("Checked: the new role logs in to its database with the password that is now in Consul.")
+    story.step("Plan again", "A plan right after an apply is always empty.")
+    story.run("plan", "--detailed-exitcode", *files)
+    story.step("Somebody else changes something by hand", f"An administrator sets the KV entry {_KEY} through Consul's API, and tells nobody.")
+    consul.put(f"/v1/kv/{_KEY}", b"something-else")
+    story.aside(f"curl --request PUT --data something-else $CONSUL_HTTP_ADDR/v1/kv/{_KEY}")
+    story.step(
+        "Drift", "A cron job would run this every few minutes. Exit code 2 says: something is not as it was applied; the line says what, and how."
+    )
+    story.run("drift", *files, expect=2)
+    story.step("Apply puts it back", "Only what differs is written.")
+    story.run("apply", "--auto-approve", *files)
+    if consul.keys()[_KEY] == b"something-else":
+        raise DemoFailed(f"{_KEY} was not put back")
+    story.step("An entry is removed from the manifest", f"The line of {_KEY} is deleted from the file. The plan deletes what that line had made.")
+    remove_line(folder / _MANIFEST, _KEY)
+    story.run("plan", *files)
+    story.run("apply", "--auto-approve", *files)
+    story.step("Destroy", "Everything this manifest has made goes, in reverse order, and nothing else.")
+    story.run("destroy", "--auto-approve", *files)
+    check_nothing_is_left(story, consul, postgres)
+
+
+def remove_line(manifest: Path, key: str) -> None:
+    """Delete the one line of the manifest that begins with ``key``."""
+    text, count = re.subn(rf"^ *{re.escape(key)}:.*\n", "", manifest.read_text(), flags=re.MULTILINE)
+    if count != 1:
+        raise DemoFailed(f"{manifest.name} has {count} lines that begin with {key}")
+    manifest.write_text(text)
+
+
+def check_nothing_is_left(story: Story, consul: ConsulServer, postgres: PostgresServer) -> None:
+    """Compare with what a new Consul and a new Postgres hold."""
+    left = {
+        "KV entries": list(consul.keys()),
+        "ACL policies": [p["Name"] for p in consul.get("/v1/acl/policies") if "files" in p["Name"] or "gateway" in p["Name"]],
+        "ACL tokens": [t["Description"] for t in consul.get("/v1/acl/tokens")][2:],
+        "config entries": [e["Name"] for e in consul.get("/v1/config/")],
+        "nodes": [n["Node"] for n in consul.get("/v1/catalog/nodes") if n["Node"].startswith("external")],
+        "roles": [r["rolname"] for r in postgres.query("SELECT rolname FROM pg_roles WHERE rolname ~ '^carbonio'")],
+        "databases": [d["datname"] for d in postgres.query("SELECT datname FROM pg_database WHERE datname ~ '^carbonio'")],
+    }
+    for what, names in left.items():
+        story.aside(f"{what} left: {', '.join(names) or 'none'}")
+    if any(left.values()):
+        raise DemoFailed("something was left behind")
+
+
+def main() -> int:
+    """Start the servers, tell the story, stop the servers."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        obtain()
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="reconciler-demo-") as name, ConsulServer() as consul, PostgresServer() as postgres:
+            folder = Path(name)
+            shutil.copytree(_EXAMPLE, folder, dirs_exist_ok=True)
+            (folder / _DEMO).write_text(_OVERLAY.format(path=json.dumps(str(folder / "token"))))
+            print(
+                f"Started for this demo: a Consul (ACLs on, default deny) at {consul.address}, a Postgres {postgres.version} on port {postgres.port}."
+            )
+            kept = {name: os.environ[name] for name in ("PATH", "HOME", "TERM", "LANG", "NO_COLOR", "COLUMNS") if name in os.environ}
+            tell(Story(folder, kept | consul.environment | postgres.environment), consul, postgres, folder)
+            seconds = time.monotonic() - started
+        print(f"\nDone, in {seconds:.0f} s. Both servers are stopped. `make sandbox` leaves two running for you to try things out on.")
+    except KeyboardInterrupt:
+        print("\ninterrupted; everything is stopped", file=sys.stderr)
+        return 130
+    except (DemoFailed, NoConsul, ServerFailed) as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

