@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli.connecting import connected
 from reconciler.cli.options import Output, Target, takes_files, takes_looks
-from reconciler.cli.streams import emit
+from reconciler.cli.streams import emit, warn
 
 
 @click.command(
@@ -25,10 +25,9 @@ def command(target: Target, output: Output) -> None:
     to do.
     """
     with connected(target, output) as (connections, _):
-        from reconciler.engine.observe import declare
-        from reconciler.engine.plan import in_order
+        from reconciler.engine.operations import validate
 
-        desired = declare(connections)
-        in_order({address: resource.needs for address, resource in desired.items()})
-    number = len(desired)
+        number, unsupported = validate(connections.loaded)
+    for diagnostic in unsupported:
+        warn(str(diagnostic))
     emit(f"{connections.loaded.name}: valid, {number} {'resource' if number == 1 else 'resources'}.\n")

@@ -69,9 +69,8 @@ class _Run:
         finally:
             for pool in self.pools.values():
                 pool.shutdown()
-        while self.running:
-            self._collect_after_loss()
-        self.schedule.give_up_rest(self.stopped)
+        # What was in flight when the lock was lost may have been written; its record may not be, and the next run finds the claim.
+        self.schedule.abandon(self.stopped)
         return Outcome(self.schedule.results(), stopped=self.stopped, interrupted=self.stopped == "interrupted")
 
     def _start(self, changes: list[Change]) -> None:
@@ -146,12 +145,6 @@ class _Run:
             self.schedule.give_up(change, "interrupted")
         else:
             self.schedule.end(change, fault)
-
-    def _collect_after_loss(self) -> None:
-        """The lock is lost: what was in flight has ended by now, and its records may not be written any more; the next run finds the claims."""
-        for future in list(self.running):
-            change = self.running.pop(future)
-            self.schedule.end(change, future.exception() or SystemFault("written, but not recorded: the lock was lost"))  # type: ignore[arg-type]
 
     def _delete_superseded(self) -> None:
         """Last of all: what replacements left behind, once everything that used it has moved over."""

@@ -40,7 +40,11 @@ class Bookkeeping:
         """What exists and is now ours."""
         assert change.live is not None
         return replace(
-            self._record(change), origin=Origin.ADOPTED, incarnation=incarnation(change.live), witness=change.live.witness, superseded=change.deletes_superseded
+            self._record(change),
+            origin=Origin.ADOPTED,
+            incarnation=incarnation(change.live),
+            witness=change.live.witness,
+            superseded=change.deletes_superseded,
         )
 
     def made(self, change: Change, made: Made) -> Record:

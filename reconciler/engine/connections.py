@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.errors import ReconcilerError
@@ -36,7 +36,7 @@ class Connections:
         self._hosts: dict[str, Host] = {}
         self._secrets: dict[str, Secret] = {}
 
-    def __enter__(self) -> Connections:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -53,7 +53,9 @@ class Connections:
     def consul(self) -> Consul:
         """The Consul agent that the manifest, or else the environment, names."""
         if self._consul is None:
-            settings = consul_settings(self.loaded.manifest.consul, self.environ, self.secret, directory=self.loaded.directory, timeout_s=self._timeout_s)
+            settings = consul_settings(
+                self.loaded.manifest.consul, self.environ, self.secret, directory=self.loaded.directory, timeout_s=self._timeout_s
+            )
             self._consul = Consul(settings, log=self._log)
         return self._consul
 
@@ -93,7 +95,9 @@ class Connections:
         if isinstance(source, Reference):
             pair = self.consul.kv_get([source.address.segments[0]]).get(source.address.segments[0])
             if pair is None:
-                raise ReconcilerError(f"{source.address} does not exist in Consul, but a connection's secret refers to it: create it, or correct the key")
+                raise ReconcilerError(
+                    f"{source.address} does not exist in Consul, but a connection's secret refers to it: create it, or correct the key"
+                )
             return Secret(pair.value.decode("utf-8", "surrogateescape"))
         key = repr(source)
         if key not in self._secrets:

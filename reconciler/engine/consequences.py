@@ -10,7 +10,7 @@ from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Reason, Refusal
 
 
-def retain_needs(changes: dict[Address, Change], situation: Situation) -> dict[Address, Change]:
+def retain_needs(changes: dict[Address, Change]) -> dict[Address, Change]:
     """What is retained keeps what it needs: that is forgotten with it, not deleted."""
     by_key = {c.record.key: a for a, c in changes.items() if c.record}
     waiting = [c for c in changes.values() if c.action is Action.FORGET and Reason.RETAINED in c.reasons]
@@ -19,7 +19,9 @@ def retain_needs(changes: dict[Address, Change], situation: Situation) -> dict[A
         for key in retained.record.needs if retained.record else ():
             need = changes.get(by_key.get(key, retained.address))
             if need is not None and need.action is Action.DELETE:
-                kept = replace(need, action=Action.FORGET, reasons=(Reason.REMOVED, Reason.RETAINED), warning=f"kept, because {retained.address} needs it")
+                kept = replace(
+                    need, action=Action.FORGET, reasons=(Reason.REMOVED, Reason.RETAINED), warning=f"kept, because {retained.address} needs it"
+                )
                 changes[need.address] = kept
                 waiting.append(kept)
     return changes

@@ -39,14 +39,12 @@ class Own:
 
 def refusals(plan: Plan, situation: Situation, own: Own, limits: Limits) -> tuple[Refusal, ...]:
     """Every reason why ``plan`` must not be applied, beyond those that it has already."""
-    return tuple(
-        [
-            *_other_systems(situation),
-            *_protected(plan),
-            *_own(plan, own),
-            *_too_many(plan, situation, limits),
-            *_data_loss(plan, situation, limits),
-        ]
+    return (
+        *_other_systems(situation),
+        *_protected(plan),
+        *_own(plan, own),
+        *_too_many(plan, situation, limits),
+        *_data_loss(plan, limits),
     )
 
 
@@ -60,10 +58,10 @@ def _other_systems(situation: Situation) -> Iterator[Refusal]:
     for record in situation.unknown_systems:
         by_identity.setdefault(record.system_identity, []).append(record.address)
     for identity, addresses in sorted(by_identity.items()):
+        many = f"{len(addresses)} owned resources are" if len(addresses) > 1 else "an owned resource is"
         yield Refusal(
             "other system", min(addresses),
-            f"{len(addresses)} owned resource{'s are' if len(addresses) > 1 else ' is'} on the system {identity}, which this manifest no longer reaches: "
-            "a server or host was re-pointed, or its section is gone",
+            f"{many} on the system {identity}, which this manifest no longer reaches: a server or host was re-pointed, or its section is gone",
             "put the connection back and remove the entries first, or forget them (reconciler owned forget ADDRESS)",
         )  # fmt: skip
 
@@ -96,17 +94,19 @@ def _too_many(plan: Plan, situation: Situation, limits: Limits) -> Iterator[Refu
         return
     if owned >= _EVERYTHING_FROM and len(deleted) == owned:
         yield Refusal(
-            "deletes everything", None, f"this plan deletes everything that {plan.name!r} owns ({owned} resources): is this another manifest under the same name?",
+            "deletes everything", None,
+            f"this plan deletes everything that {plan.name!r} owns ({owned} resources): is this another manifest under the same name?",
             "rename it, or use reconciler destroy, or --allow-delete '*'",
         )  # fmt: skip
     elif owned >= _UNLIMITED_BELOW and len(unnamed) > limits.limit(owned):
         yield Refusal(
-            "deletion limit", None, f"this plan deletes {len(unnamed)} of {owned} owned resources, more than --max-deletes {limits.max_deletes} ({limits.limit(owned)})",
+            "deletion limit", None,
+            f"this plan deletes {len(unnamed)} of {owned} owned resources, more than --max-deletes {limits.max_deletes} ({limits.limit(owned)})",
             "name what may go with --allow-delete GLOB, or raise --max-deletes",
         )  # fmt: skip
 
 
-def _data_loss(plan: Plan, situation: Situation, limits: Limits) -> Iterator[Refusal]:
+def _data_loss(plan: Plan, limits: Limits) -> Iterator[Refusal]:
     for change in plan.changes:
         if change.action is not Action.DELETE or consented_to_loss(change.address, limits):
             continue

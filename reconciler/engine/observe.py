@@ -12,6 +12,7 @@ from reconciler.engine.guard import Own
 from reconciler.engine.settle import references
 from reconciler.engine.situation import Situation
 from reconciler.kinds import all_kinds
+from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import AccessDenied, ManifestError, Refused
@@ -38,20 +39,21 @@ class Observation:
     record_indexes: Mapping[str, int]
 
 
-def declare(connections: Connections) -> dict[Address, Desired]:
-    """Every resource that the manifest wants. Raises ManifestError for what is not supported yet and for what cannot be expressed."""
-    loaded, kinds = connections.loaded, all_kinds()
-    covered = frozenset().union(*(k.covers for k in kinds.values())) | _SUPPORTED_CONNECTIONS
-    unsupported = [
+def unsupported(loaded: LoadedManifest) -> list[Diagnostic]:
+    """What the manifest asks for and no kind or system answers for yet."""
+    covered = frozenset().union(*(k.covers for k in all_kinds().values())) | _SUPPORTED_CONNECTIONS
+    return [
         Diagnostic(place, subject, "not supported yet", "remove it, or use a newer version")
         for feature, subject, place in loaded.features()
         if feature not in covered
     ]  # fmt: skip
-    if unsupported:
-        raise ManifestError(unsupported)
+
+
+def declare(loaded: LoadedManifest) -> dict[Address, Desired]:
+    """Every resource that the manifest wants, by address. Raises ManifestError for what cannot be expressed, every mistake at once."""
     desired: dict[Address, Desired] = {}
     mistakes: list[Diagnostic] = []
-    for kind in kinds.values():
+    for kind in all_kinds().values():
         try:
             desired |= {d.address: d for d in kind.declare(loaded)}
         except ManifestError as error:
@@ -140,13 +142,17 @@ class _Observer:
             asked |= {Permission("session", node, "write")} if node else set()
         for want in wanted:
             kind = self.kinds[want.address.kind]
-            asked |= {replace(p, address=want.address) for p in kind.permissions(want, write=self.write and (want.desired or want.record) is not None)}
+            asked |= {
+                replace(p, address=want.address) for p in kind.permissions(want, write=self.write and (want.desired or want.record) is not None)
+            }
         ordered = sorted(asked, key=lambda p: (p.resource, p.segment, p.access))
         denied = [p for p, allowed in zip(ordered, self.connections.consul.authorize(ordered), strict=True) if not allowed]
         if denied:
             missing = ", ".join(f'{p.resource}:{p.access} on "{p.segment}"' if p.segment else f"{p.resource}:{p.access}" for p in denied)
             doing = "read and write" if self.write else "read"
-            raise AccessDenied(f"the Consul token may not {doing} everything that this manifest touches; it lacks {missing}: grant that, or use another token")
+            raise AccessDenied(
+                f"the Consul token may not {doing} everything that this manifest touches; it lacks {missing}: grant that, or use another token"
+            )
 
     def _read(self, wanted: Mapping[Address, Wanted]) -> dict[Address, Live]:
         groups: dict[tuple[str, System], list[Wanted]] = {}
@@ -159,7 +165,9 @@ class _Observer:
 
         def read_server(system: System) -> list[Live]:
             # one connection a server: its kinds are read one after the other
-            return [live for (kind, s), group in sorted(groups.items(), key=lambda g: g[0][0]) if s == system for live in read(self.kinds[kind], s, group)]
+            return [
+                live for (kind, s), group in sorted(groups.items(), key=lambda g: g[0][0]) if s == system for live in read(self.kinds[kind], s, group)
+            ]
 
         with ThreadPoolExecutor(_THREADS) as pool:
             futures = [pool.submit(read_server, system) for system in sorted(postgres)]

@@ -13,21 +13,24 @@ from reconciler.engine.connections import Connections
 from reconciler.engine.diff import drifted_fields
 from reconciler.engine.guard import Limits, Own, refusals
 from reconciler.engine.journal import Entry, Journal
-from reconciler.engine.observe import Observation, declare, observe
+from reconciler.engine.observe import Observation, declare, observe, unsupported
+from reconciler.engine.order import in_order
 from reconciler.engine.plan import Consents, make_plan
 from reconciler.engine.schedule import Progress
 from reconciler.engine.situation import Situation, is_ours
 from reconciler.kinds import all_kinds
+from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Plan, Reason
-from reconciler.model.errors import Locked, ReconcilerError, SystemFault
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.errors import Locked, ManifestError, ReconcilerError, SystemFault
 from reconciler.model.outcome import NotConverged, Outcome, Status
 from reconciler.model.record import Record, State
 from reconciler.model.resource import Desired
 from reconciler.ownership import records
 from reconciler.ownership.lock import Lock, read_holder, release
 
-__all__ = ["Connections", "NothingApplied", "Options", "Progress", "apply", "drift", "forget", "owned", "plan", "unlock", "unprotect"]
+__all__ = ["Connections", "NothingApplied", "Options", "Progress", "apply", "drift", "forget", "owned", "plan", "unlock", "unprotect", "validate"]
 
 
 class NothingApplied(ReconcilerError):
@@ -50,6 +53,13 @@ class Options:
     def limits(self) -> Limits:
         """The part that the guard looks at."""
         return Limits(self.max_deletes, self.allow_delete, self.allow_data_loss, self.destroy)
+
+
+def validate(loaded: LoadedManifest) -> tuple[int, list[Diagnostic]]:
+    """Check offline: how many resources the manifest wants, and what of it this version cannot apply yet. Raises ManifestError with every mistake."""
+    desired = declare(loaded)
+    in_order({a: d.needs for a, d in desired.items()})
+    return len(desired), unsupported(loaded)
 
 
 def plan(connections: Connections, options: Options, *, write: bool = False) -> Plan:
@@ -77,7 +87,7 @@ def apply(
             run_id=uuid.uuid4().hex, parallelism=options.parallelism, progress=progress, stop=stop,
         )  # fmt: skip
         if not outcome.stopped:
-            outcome = replace(outcome, not_converged=_not_converged(connections, options, desired, outcome))
+            outcome = _verified(connections, options, desired, outcome)
         return planned, outcome
 
 
@@ -105,7 +115,7 @@ def drift(connections: Connections) -> Plan:
 def owned(connections: Connections, name: str | None = None) -> list[Record]:
     """The ownership records, by address; of every manifest, or of the one called ``name``."""
     pairs = connections.consul.kv_tree(records.PREFIX)
-    found = [records.decode(p, all_kinds(), {}) for p in pairs.values() if name is None or records.header(p).owner == name]
+    found = [records.decode(p, all_kinds(), None) for p in pairs.values() if name is None or records.header(p).owner == name]
     return sorted(found, key=lambda r: (r.address, r.owner))
 
 
@@ -135,7 +145,12 @@ def unlock(connections: Connections, name: str, confirm: Callable[[str], bool]) 
 
 
 def _desired(connections: Connections, options: Options) -> dict[Address, Desired]:
-    return {} if options.destroy else declare(connections)
+    if options.destroy:
+        return {}
+    missing = unsupported(connections.loaded)
+    if missing:
+        raise ManifestError(missing)
+    return declare(connections.loaded)
 
 
 def _plan(connections: Connections, options: Options, desired: dict[Address, Desired], *, write: bool) -> tuple[Plan, Observation]:
@@ -145,13 +160,16 @@ def _plan(connections: Connections, options: Options, desired: dict[Address, Des
     return replace(planned, refusals=(*planned.refusals, *more)), observation
 
 
-def _not_converged(connections: Connections, options: Options, desired: dict[Address, Desired], outcome: Outcome) -> tuple[NotConverged, ...]:
+def _verified(connections: Connections, options: Options, desired: dict[Address, Desired], outcome: Outcome) -> Outcome:
     """Read again what was written; what a new plan would still change did not converge."""
-    again, _ = _plan(connections, options, desired, write=False)
+    try:
+        again, _ = _plan(connections, options, desired, write=False)
+    except ReconcilerError as fault:
+        return replace(outcome, stopped=f"what was applied could not be read again: {fault}")
     applied = {r.change.address: r.change for r in outcome.results if r.status is Status.APPLIED}
     left = [NotConverged(applied[c.address], c.fields) for c in again.changes if c.address in applied]
     left += [NotConverged(applied[r.address], r.fields) for r in again.refusals if r.address in applied and r.rule == "conflict"]
-    return tuple(left)
+    return replace(outcome, not_converged=tuple(left))
 
 
 def _drifted(address: Address, record: Record, situation: Situation) -> Change | None:
@@ -171,6 +189,7 @@ def _one_record(connections: Connections, address: str, options: Options, stop: 
         situation = observe(connections, {}, write=False, only_recorded=True).situation
         candidates = [*situation.owned().values(), *situation.unknown_systems]
         found = [r for r in candidates if address in (str(r.address), r.key.removeprefix(records.PREFIX))]
+        found = found or [r for r in owned(connections, name) if str(r.address) == address]
         if not found:
             raise ReconcilerError(f"{address} is not owned by {name!r}: see reconciler owned list")
         yield Journal(connections.consul, lock, found, {}), found[0]

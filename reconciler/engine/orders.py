@@ -49,7 +49,9 @@ class Orders:
 
     def applied(self, change: Change) -> None:
         """It is written: what it put out, and what it was set to, is there for those that refer to it."""
-        written = {k: v if isinstance(v, Secret) else Secret(v) for k, v in self._fields.get(change.address, {}).items() if isinstance(v, str | Secret)}
+        written = {
+            k: v if isinstance(v, Secret) else Secret(v) for k, v in self._fields.get(change.address, {}).items() if isinstance(v, str | Secret)
+        }
         self._outputs[change.address] = written | dict(self._made.get(change.address, {}))
 
     def _settled(self, change: Change) -> dict[str, Value]:

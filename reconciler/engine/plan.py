@@ -86,7 +86,7 @@ class _Planner:
 
     def plan(self) -> Plan:
         changes = {a: d for a, d in self.decisions.items() if isinstance(d, Change)}
-        changes = without_settled_dependants(forget_occupied(retain_needs(changes, self.situation)))
+        changes = without_settled_dependants(forget_occupied(retain_needs(changes)))
         refusals = [d for d in self.decisions.values() if isinstance(d, Refusal)]
         refusals += still_needed(changes, self.situation)
         edges = edges_of(changes, self.situation)
@@ -161,10 +161,7 @@ class _Planner:
 
 
 def _create(desired: Desired, record: Record | None) -> Change:
-    if record is None:
-        reason = Reason.NEW
-    else:
-        reason = Reason.UNFINISHED if record.state is State.CLAIMING else Reason.DRIFTED
+    reason = Reason.NEW if record is None else Reason.UNFINISHED if record.state is State.CLAIMING else Reason.DRIFTED
     return Change(
         desired.address, Action.CREATE, desired.system, (reason,), desired=desired, record=record,
         removal=desired.on_removal or OnRemoval.DELETE, deletes_superseded=record.superseded if record else (),
@@ -216,7 +213,9 @@ def _conflict(desired: Desired, record: Record | None, fields: tuple[FieldChange
     how = "was made anew by somebody else" if record else "exists and was not made by this manifest"
     what = f"{how}; it differs in {_names(fields)}"
     if immutable:
-        return Refusal("conflict", desired.address, f"{what}, of which {_names(immutable)} cannot be changed", "make the manifest agree with it", fields)
+        return Refusal(
+            "conflict", desired.address, f"{what}, of which {_names(immutable)} cannot be changed", "make the manifest agree with it", fields
+        )
     return Refusal("conflict", desired.address, what, f"to take it over and change it: --adopt '{desired.address}'", fields)
 
 

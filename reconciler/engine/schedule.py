@@ -62,8 +62,10 @@ class Schedule:
         """It was not attempted."""
         self._end(change, Status.NOT_ATTEMPTED, why)
 
-    def give_up_rest(self, why: str) -> None:
-        """Nothing that still waits is attempted."""
+    def abandon(self, why: str) -> None:
+        """What was started fails, because nothing can be recorded of it any more; nothing that still waits is attempted."""
+        for change, _ in list(self._running.values()):
+            self._end(change, Status.FAILED, why)
         for change in list(self._waiting.values()):
             self.give_up(change, why)
 

@@ -141,7 +141,9 @@ def _mapping_schema() -> dict[str, Any]:
 
     def rule(kind: str) -> dict[str, Any]:
         word = {"enum": list(_words(kind))}
-        properties = {"policy": word, **({"intentions": scalar} if kind.startswith("service") else {})}
+        properties = {"policy": {**word, "description": "Access level."}}
+        if kind.startswith("service"):
+            properties["intentions"] = {**scalar, "description": "Access level for the service's intentions."}
         return {"anyOf": [word, {"type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False}]}
 
     def named(kind: str) -> dict[str, Any]:

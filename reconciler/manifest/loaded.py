@@ -9,7 +9,7 @@ from pathlib import Path
 from reconciler.manifest.features import features
 from reconciler.manifest.mistake import PathPart
 from reconciler.manifest.models import Manifest
-from reconciler.manifest.tree import Node, place, spot_of
+from reconciler.manifest.tree import Node, entry_spot, place, spot_of
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.resource import Place
 
@@ -35,9 +35,9 @@ class LoadedManifest:
     def place(self, *path: PathPart) -> Place:
         """Where the value at ``path`` stands, or the nearest one around it: ``place("kv", "a/b", "value")``.
 
-        For a scalar it is the value's place, for a mapping or list that of its key.
+        For an entry, a mapping or a list it is the place of its key, for any other value its own.
         """
-        return place(spot_of(self.document, path))
+        return place(entry_spot(self.document, path) or spot_of(self.document, path))
 
     def features(self) -> Iterator[tuple[str, str, Place]]:
         """Everything used that takes a kind or a capability of a system: its name, what uses it (as in an address), and where."""

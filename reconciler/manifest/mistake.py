@@ -29,8 +29,14 @@ class Mistakes(ValueError):
         self.each = tuple(each)
 
 
+def printable(text: str) -> str:
+    """``text`` with what does not print, line breaks included, written as escapes: a message is one line, and nothing in it moves the cursor."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)
+
+
 def shown(text: str, limit: int = 60) -> str:
-    """``text`` in quotes for a message: control characters escaped, cut after ``limit`` characters."""
+    """``text`` in quotes for a message, cut after ``limit`` characters."""
     cut = text if len(text) <= limit else text[:limit] + "…"
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in cut)
-    return '"' + escaped.replace('"', '\\"') + '"'
+    return '"' + printable(cut).replace('"', '\\"') + '"'

@@ -37,6 +37,8 @@ Events = Callable[[str], Iterator[Any]]
 # What YAML forbids, and what YAML 1.1 takes for a line break and editors do not.
 _FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
 
 def c_events(text: str) -> Iterator[Any]:
     """The events of libyaml."""
@@ -192,13 +194,15 @@ def _plain_key(event: Any) -> str | None:
     if event.__class__ is not ScalarEvent or event.anchor is not None or event.tag is not None:
         return None
     text: str = event.value
+    if event.style == '"' and not text.isascii():
+        return None
     return text if event.style or (text[:1].isalpha() and text not in CONSTANTS) else None
 
 
 def _scalar(event: Any, spot: Spot) -> Node:
     text = event.value
     if event.style or not event.implicit[0]:
-        return Node(text, spot)
+        return Node(text, spot) if text.isascii() else _beyond_ascii(text, spot)
     try:
         value = resolve(text)
     except Odd as odd:
@@ -208,6 +212,15 @@ def _scalar(event: Any, spot: Spot) -> Node:
         node.add(Trouble(spot, odd.what, remedy, "write it in quotes for text" if odd.number else "write it in quotes"))
         return node
     return Node(value, spot, None if value.__class__ is str else text)
+
+
+def _beyond_ascii(text: str, spot: Spot) -> Node:
+    # JSON writes "\\ud83d\\ude00" for one character beyond 16 bits; half of such a pair is no text
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if _SURROGATE.search(text) else text
+    node = Node(whole, spot)
+    if "\ufffd" in whole and "\ufffd" not in text:
+        node.add(Trouble(spot, "holds half of a surrogate pair", "write the character itself"))
+    return node
 
 
 def _key_trouble(key: Node, spot: Spot, event: Any, keys: dict[str, Spot]) -> Trouble | None:

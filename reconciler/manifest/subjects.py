@@ -23,7 +23,7 @@ def dotted(path: Sequence[PathPart]) -> str:
         elif _SIMPLE.fullmatch(part):
             text += f".{part}" if text else part
         else:
-            text += '["' + "".join(c if c.isprintable() else "?" for c in part) + '"]'
+            text += f'["{part}"]'
     return text
 
 
@@ -35,7 +35,7 @@ def subject(root: Node, path: TreePath) -> tuple[str, TreePath]:
     address = rule(root, entry, str(path[depth - 1])) if rule is not None and entry is not None else None
     if address is None:
         return dotted(path), ()
-    return "".join(c if c.isprintable() else "?" for c in str(address)), path[depth:]
+    return str(address), path[depth:]
 
 
 def _name(entry: Node, label: str, key: str = "name") -> str:

@@ -142,3 +142,10 @@ def spot_of(root: Node, path: Sequence[PathPart]) -> Spot:
         if parent is not None and parent.keys is not None:
             return parent.keys[str(found[-1])]
     return node.spot
+
+
+def entry_spot(root: Node, path: Sequence[PathPart]) -> Spot | None:
+    """Where the label of an entry stands, when ``path`` leads to one; None for every other path."""
+    depth = 3 if path[:1] == ("mesh_credentials",) else 2
+    section = root.at(*path[:-1]) if len(path) == depth else None
+    return section.keys.get(str(path[-1])) if section is not None and section.keys is not None else None

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.manifest.kv import is_sensitive_key
-from reconciler.manifest.mistake import Mistake, Mistakes, PathPart, shown
+from reconciler.manifest.mistake import Mistake, Mistakes, PathPart, printable, shown
 from reconciler.manifest.model_lookup import known_keys, purpose
 from reconciler.manifest.secret_fields import NOT_TEXT
 from reconciler.manifest.section import OPTIONS
@@ -30,7 +30,8 @@ _FROM_LABEL: Final = frozenset({"name", "id", "service", "host", "server"})
 def diagnostic(root: Node, path: TreePath, what: str, what_to_do: str, where: Place | None = None) -> Diagnostic:
     """A diagnostic about the value at ``path``; ``what`` begins with a verb, the field's name is put before it."""
     about, rest = subject(root, follow(root, path)[0])
-    return Diagnostic(where or place(spot_of(root, path)), about, f"{dotted(rest)} {what}" if rest else what, what_to_do)
+    what = f"{dotted(rest)} {what}" if rest else what
+    return Diagnostic(where or place(spot_of(root, path)), printable(about), printable(what), printable(what_to_do))
 
 
 def troubles(root: Node) -> Iterator[Diagnostic]:

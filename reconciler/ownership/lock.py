@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from reconciler.model.errors import Locked, LockLost, LostRace, SystemFault
 from reconciler.model.kind import Operation
@@ -72,7 +72,7 @@ class Lock:
         self._lost = threading.Event()
         self._renewer: threading.Thread | None = None
 
-    def __enter__(self) -> Lock:
+    def __enter__(self) -> Self:
         asked = time.monotonic()
         self._session = self._consul.create_session(f"reconciler {self._name}", ttl_s=TTL_S, lock_delay_s=LOCK_DELAY_S)
         self._renewed = asked
@@ -125,7 +125,8 @@ class Lock:
             if holder is None and self._try():
                 return
             if time.monotonic() >= deadline:
-                raise Locked(f"{self._name} is locked by {holder or 'a run that ended moments ago'}: wait for it (--lock-timeout 5m), or see reconciler unlock {self._name}")
+                who = holder or "a run that ended moments ago"
+                raise Locked(f"{self._name} is locked by {who}: wait for it (--lock-timeout 5m), or see reconciler unlock {self._name}")
             if self._stop.wait(_POLL_S):
                 raise Locked("interrupted while waiting for the lock")
             self._renew_while_waiting()

@@ -29,18 +29,27 @@ def key_of(address: Address, system: System, system_identity: str) -> str:
     return PREFIX + record_path(address.kind, identity)
 
 
-def decode(pair: KvPair, kinds: Mapping[str, Kind], names: Mapping[tuple[SystemType, str], System]) -> Record:
-    """A record from its key and value. ``names`` are the systems that were reached, by type and identity.
+Names = Mapping[tuple[SystemType, str], System]
+"""The systems that were reached, by type and identity."""
+
+
+def decode(pair: KvPair, kinds: Mapping[str, Kind], names: Names | None) -> Record:
+    """A record from its key and value. Its address says what the system is called now, or its identity when it was not reached; without ``names``,
+    what it was called when the record was written.
 
     Raises ReconcilerError when it was written by a version that this one does not understand, or is damaged.
     """
     try:
         body = json.loads(pair.value)
         if body["format"] != FORMAT:
-            raise ReconcilerError(f"the ownership record {pair.key} has format {body['format']}: use the version of reconciler that wrote it, or a newer one")
+            raise ReconcilerError(
+                f"the ownership record {pair.key} has format {body['format']}: use the version of reconciler that wrote it, or a newer one"
+            )
         return _record(pair, body, kinds, names)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReconcilerError(f"the ownership record {pair.key} is damaged ({type(error).__name__}): restore the key, or delete it to give up ownership") from None
+        raise ReconcilerError(
+            f"the ownership record {pair.key} is damaged ({type(error).__name__}): restore the key, or delete it to give up ownership"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +70,19 @@ def header(pair: KvPair) -> Header:
         return Header()
 
 
-def _record(pair: KvPair, body: dict[str, Any], kinds: Mapping[str, Kind], names: Mapping[tuple[SystemType, str], System]) -> Record:
+def _record(pair: KvPair, body: dict[str, Any], kinds: Mapping[str, Kind], names: Names | None) -> Record:
     kind = kinds.get(body["kind"])
     if kind is None:
         raise ReconcilerError(f"the ownership record {pair.key} is of the kind {body['kind']!r}, which this version does not know: use a newer one")
     segments: list[str] = body["segments"]
-    identity = body["system"]
-    system = System("consul") if kind.system == "consul" else names.get((kind.system, identity))
-    if kind.system != "consul":
+    identity: str = body["system"]
+    system = (names or {}).get((kind.system, identity))
+    if kind.system != "consul" and names is not None:
         segments = [system.name if system else identity, *segments[1:]]
     return Record(
         key=pair.key,
         address=kind.address(*segments),
-        system=system if kind.system != "consul" or ("consul", identity) in names else None,
+        system=system,
         system_identity=identity,
         owner=body["owner"],
         label=body["label"],

@@ -25,6 +25,10 @@ from tests.servers.consul import ConsulServer
 from tests.servers.postgres import PostgresServer
 
 
+_ROLES = """SELECT a.oid, a.rolname, a.rolpassword, a.rolcanlogin, a.rolconnlimit, s.setconfig
+  FROM pg_authid a LEFT JOIN pg_db_role_setting s ON s.setrole = a.oid ORDER BY 1"""
+
+
 @dataclass
 class Mesh:
     """Both servers, and a folder for manifests. ``environment`` is what a person would have exported."""
@@ -120,7 +124,7 @@ class Mesh:
             "config": {(e["Kind"], e.get("Name")): e["ModifyIndex"] for e in self.http("GET", "/v1/config/")},
             "nodes": {n["Node"]: (n["Address"], n["Meta"], [(s["ID"], s["ModifyIndex"]) for s in self._services(n["Node"])]) for n in self._nodes()},
             "kv": {k["Key"]: (k["Value"], k["Flags"], k["ModifyIndex"]) for k in keys if not k["Key"].startswith("reconciler/lock/")},
-            "roles": self.sql("SELECT a.oid, a.rolname, a.rolpassword, a.rolcanlogin, a.rolconnlimit, s.setconfig FROM pg_authid a LEFT JOIN pg_db_role_setting s ON s.setrole = a.oid ORDER BY 1"),
+            "roles": self.sql(_ROLES),
             "databases": self.sql("SELECT oid, datname, datdba, datconnlimit FROM pg_database ORDER BY 1"),
         }  # fmt: skip
 

@@ -1,10 +1,17 @@
-"""One specimen of each kind: how the manifest declares it, and how somebody else makes, changes and removes one. The laws know nothing else of kinds."""
+"""One specimen of each kind: how the manifest declares it, and how somebody else makes, changes and removes one.
+
+The laws know nothing else of kinds.
+"""
 
 from __future__ import annotations
 
+import os
+import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .mesh import Mesh
@@ -19,8 +26,9 @@ class Specimen:
 
     ``entry`` is the path of its entry in ``manifest``; ``around`` is the manifest with the entry removed and what it needs kept.
     ``variants``: the entry with one field changed, by the path of that field as a plan shows it. ``edit`` changes the field ``edited`` behind
-    the tool's back, ``edit_unset`` one that the manifest does not set. ``make`` makes an equal one, ``make_other`` a different one. ``has_incarnation``: whether
-    one that was made anew can be told from ours.
+    the tool's back, ``edit_unset`` one that the manifest does not set. ``make`` makes an equal one, ``make_other`` a different one.
+    ``has_incarnation``: whether
+    one that was made anew can be told from ours. ``option_entry`` is where options such as ``protect`` go, when not into the entry.
     """
 
     kind: str
@@ -38,7 +46,6 @@ class Specimen:
     read_unset: Act | None = None
     has_incarnation: bool = True
     option_entry: tuple[str, ...] | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def with_entry(self, entry: Any) -> Manifest:
         """The manifest with another entry in this one's place; None removes it."""
@@ -53,11 +60,13 @@ class Specimen:
         return manifest
 
     def with_options(self, **options: Any) -> Manifest:
-        """The manifest with options such as ``protect`` on the entry."""
-        inner: Any = self.manifest
-        for key in self.entry:
+        """The manifest with options such as ``protect`` on the entry, or on the one that the entry belongs to."""
+        manifest = deepcopy(self.manifest)
+        inner: Any = manifest
+        for key in self.option_entry or self.entry:
             inner = inner[key]
-        return self.with_entry({**inner, **options})
+        (inner[0] if isinstance(inner, list) else inner).update(options)
+        return manifest
 
     @property
     def removed(self) -> Manifest:
@@ -66,7 +75,11 @@ class Specimen:
 
 def acl_policy(n: str) -> Specimen:
     rules = {"key_prefix": {"app/": "read"}, "service": {"web": "write"}}
-    body = {"Name": n, "Description": "made by test", "Rules": '{"key_prefix": [{"app/": {"policy": "read"}}], "service": [{"web": {"policy": "write"}}]}'}
+    body = {
+        "Name": n,
+        "Description": "made by test",
+        "Rules": '{"key_prefix": [{"app/": {"policy": "read"}}], "service": [{"web": {"policy": "write"}}]}',
+    }
 
     def put(mesh: Mesh, **changed: Any) -> None:
         policy = mesh.policy(n)
@@ -91,8 +104,6 @@ def acl_policy(n: str) -> Specimen:
 
 
 def acl_token(n: str) -> Specimen:
-    import uuid
-
     accessor = str(uuid.uuid5(uuid.NAMESPACE_URL, n))
     policies = {n: {"rules": {"key_prefix": {"a/": "read"}}}, f"{n}-2": {"rules": {"key_prefix": {"b/": "read"}}}}
     entry = {"description": n, "policies": [n], "accessor": accessor}
@@ -103,7 +114,9 @@ def acl_token(n: str) -> Specimen:
     def make(mesh: Mesh, description: str) -> None:
         for policy in policies:
             if mesh.policy(policy) is None:
-                mesh.http("PUT", "/v1/acl/policy", {"Name": policy, "Rules": f'key_prefix "{"b" if policy.endswith("-2") else "a"}/" {{ policy = "read" }}'})
+                mesh.http(
+                    "PUT", "/v1/acl/policy", {"Name": policy, "Rules": f'key_prefix "{"b" if policy.endswith("-2") else "a"}/" {{ policy = "read" }}'}
+                )
         mesh.http("PUT", "/v1/acl/token", {"AccessorID": accessor, "Description": description, "Policies": [{"Name": n}]})
 
     return Specimen(
@@ -123,8 +136,10 @@ def acl_token(n: str) -> Specimen:
     )
 
 
-def _config_entry(n: str, kind: str, section: tuple[str, ...], manifest: Manifest, variants: Mapping[str, Any], body: dict[str, Any], other: dict[str, Any],
-                  edited: str, unset: dict[str, Any] | None = None) -> Specimen:  # fmt: skip
+def _config_entry(
+    n: str, kind: str, section: tuple[str, ...], manifest: Manifest, variants: Mapping[str, Any],
+    body: dict[str, Any], other: dict[str, Any], edited: str, unset: dict[str, Any] | None = None,
+) -> Specimen:  # fmt: skip
     def merge(mesh: Mesh, changed: dict[str, Any]) -> None:
         mesh.http("PUT", "/v1/config", {**mesh.http("GET", f"/v1/config/{kind}/{n}"), **changed})
 
@@ -169,7 +184,7 @@ def terminating_gateway(n: str) -> Specimen:
 def service_defaults(n: str) -> Specimen:
     entry = {"Kind": "service-defaults", "Name": n, "Protocol": "http", "UpstreamConfig": {"Defaults": {"Limits": {"MaxConnections": 7}}}}
     kept = {k: v for k, v in entry.items() if k not in ("Kind", "Name")}
-    specimen = _config_entry(
+    return _config_entry(
         n, "service-defaults", ("config_entries",), {"config_entries": [entry]},
         {
             "Protocol": [{**entry, "Protocol": "grpc"}],
@@ -178,7 +193,6 @@ def service_defaults(n: str) -> Specimen:
         },
         kept, {"Protocol": "tcp"}, "Protocol", {"Meta": {"team": "x"}, "MaxInboundConnections": 3},
     )  # fmt: skip
-    return specimen
 
 
 def external_node(n: str) -> Specimen:
@@ -193,7 +207,10 @@ def external_node(n: str) -> Specimen:
         address=f"external-node/{node}",
         entry=("external_services", n),
         manifest={"name": n, "external_services": {n: entry}},
-        variants={"address": {**entry, "address": "10.9.8.8"}, "meta.external-probe": {**entry, "node_meta": {"external-node": "true", "external-probe": "true"}}},
+        variants={
+            "address": {**entry, "address": "10.9.8.8"},
+            "meta.external-probe": {**entry, "node_meta": {"external-node": "true", "external-probe": "true"}},
+        },
         edited="address",
         edit=lambda m: register(m, Address="10.0.0.1"),
         edit_unset=lambda m: register(m, NodeMeta={"external-node": "true", "rack": "7"}),
@@ -212,7 +229,13 @@ def external_service(n: str) -> Specimen:
         "checks": {"probe": {"name": "Probe", "tcp": "10.9.8.7:5432", "interval": "10s"}},
     }  # fmt: skip
     body = {"ID": f"{n}-id", "Service": n, "Port": 5432, "Meta": {"a": "1"}, "Tags": ["t2", "t1"]}
-    check = {"CheckID": "probe", "Name": "Probe", "ServiceID": f"{n}-id", "Status": "passing", "Definition": {"TCP": "10.9.8.7:5432", "Interval": "10s"}}
+    check = {
+        "CheckID": "probe",
+        "Name": "Probe",
+        "ServiceID": f"{n}-id",
+        "Status": "passing",
+        "Definition": {"TCP": "10.9.8.7:5432", "Interval": "10s"},
+    }
 
     def register(mesh: Mesh, **changed: Any) -> None:
         mesh.http("PUT", "/v1/catalog/register", {"Node": node, "Address": "10.9.8.7", "Service": {**body, **changed}, "Checks": [check]})
@@ -319,4 +342,48 @@ def database(n: str) -> Specimen:
     )
 
 
-SPECIMENS = (acl_policy, acl_token, service_defaults, intentions, terminating_gateway, external_node, external_service, kv, db_role, database)
+def token_file(n: str) -> Specimen:
+    path = Path(tempfile.gettempdir(), f"{n}-token")
+    accessor = str(uuid.uuid5(uuid.NAMESPACE_URL, n))
+    token = {"description": n, "accessor": accessor, "file": {"path": str(path), "mode": "0600"}}
+
+    def write(content: str) -> None:
+        path.write_text(content, encoding="ascii")
+        path.chmod(0o600)
+
+    def make(mesh: Mesh) -> None:
+        secret = mesh.http("PUT", "/v1/acl/token", {"AccessorID": accessor, "Description": n})["SecretID"]
+        write(secret + "\n")
+
+    return Specimen(
+        kind="file",
+        address=f"file/local{path}",
+        entry=("mesh_credentials", "tokens", n, "file"),
+        manifest={"name": n, "mesh_credentials": {"tokens": {n: token}}},
+        variants={"mode": {"path": str(path), "mode": "0640"}},
+        edited="token",
+        edit=lambda m: write("edited"),
+        edit_unset=(lambda m: os.chown(path, 65534, 65534)) if os.geteuid() == 0 else None,
+        read_unset=lambda m: (path.stat().st_uid, path.stat().st_gid),
+        remove=lambda m: path.unlink(),
+        make=make,
+        make_other=lambda m: write("other"),
+        exists=lambda m: path.exists(),
+        has_incarnation=False,
+        option_entry=("mesh_credentials", "tokens", n),
+    )
+
+
+SPECIMENS = (
+    acl_policy,
+    acl_token,
+    service_defaults,
+    intentions,
+    terminating_gateway,
+    external_node,
+    external_service,
+    kv,
+    db_role,
+    database,
+    token_file,
+)

@@ -41,6 +41,8 @@ def leftovers(one):
             return [lambda m, p=p: m.policy(p) and m.http("DELETE", f"/v1/acl/policy/{m.policy(p)['ID']}") for p in (n, f"{n}-2")]
         case "external-service":
             return [lambda m: m.http("PUT", "/v1/catalog/deregister", {"Node": f"{n}-node"})]
+        case "file":
+            return [lambda m: (t := m.token(n)) and m.http("DELETE", f"/v1/acl/token/{t['AccessorID']}")]
         case "database":
             return [lambda m, r=r: m.sql(f'DROP ROLE IF EXISTS "{r}"') for r in (n, f"{n}-2")]
     return []
@@ -150,24 +152,18 @@ def test_what_a_stranger_made_anew_is_not_deleted(mesh, specimen):
 
 def test_what_is_retained_stays_when_its_entry_goes(mesh, specimen):
     mesh.apply_all(specimen.manifest)
-    plan = mesh.apply_all(options(specimen, on_removal="retain"))
+    plan = mesh.apply_all(specimen.with_options(on_removal="retain"))
     assert change_of(plan, specimen).action is Action.RECORD
+    assert mesh.plan(specimen.with_options(on_removal="retain")).is_empty
     plan = mesh.apply_all(specimen.removed, allow_delete=("*",))
     assert change_of(plan, specimen).action is Action.FORGET
     assert specimen.exists(mesh)
 
 
 def test_what_is_protected_is_not_deleted(mesh, specimen):
-    mesh.apply_all(options(specimen, protect=True))
+    mesh.apply_all(specimen.with_options(protect=True))
     plan, outcome = mesh.apply(specimen.removed, allow_delete=("*",))
     assert outcome is None
     assert ("protected", specimen.address) in [(r.rule, str(r.address)) for r in plan.refusals]
     assert specimen.exists(mesh)
     mesh.apply_all(specimen.manifest)
-
-
-def options(specimen, **changed):
-    entry = specimen.manifest
-    for key in specimen.entry:
-        entry = entry[key]
-    return specimen.with_entry([{**entry[0], **changed}] if isinstance(entry, list) else {**entry, **changed})

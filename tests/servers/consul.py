@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import shutil
@@ -16,6 +17,14 @@ from tests.servers.consul_api import ConsulApi
 from tests.servers.consul_binary import NoConsul, find
 from tests.servers.ports import free_ports
 from tests.servers.supervised import ServerFailed, Supervised, fresh_folder
+
+
+@functools.cache
+def _found() -> Path:
+    found = find()
+    if found is None:
+        raise NoConsul("there is no Consul here: `make servers` gets one")
+    return found
 
 
 class ConsulServer(ConsulApi):
@@ -57,9 +66,7 @@ class ConsulServer(ConsulApi):
     def binary(self) -> Path:
         """The Consul that is run; never built here, because a silent pause of ten minutes looks like a hang."""
         if self._binary is None:
-            self._binary = find()
-        if self._binary is None:
-            raise NoConsul("there is no Consul here: `make servers` gets one")
+            self._binary = _found()
         return self._binary
 
     def start(self) -> Self:

@@ -105,7 +105,7 @@ def _build(target: Path) -> None:
         if free < _BUILD_SPACE_BYTES:
             space = f"building takes {_BUILD_SPACE_BYTES >> 30} GiB for a while, {scratch.parent} has {free >> 30}"
             raise NoConsul(f"{space}: set TMPDIR to another folder, or CONSUL to a binary")
-        _say("not found (neither $CONSUL, nor on PATH, nor built before): building it once from its Go module. This takes 5 to 10 minutes.")
+        _say("not found (neither $CONSUL, nor on PATH, nor built before): building it once from its Go module, in 5 to 10 minutes on two idle cores.")
         source = scratch / "module"
         shutil.copytree(Path(__file__).with_name(f"consul-{VERSION}"), source)
         go, environ = _go(source / "go.mod", scratch)

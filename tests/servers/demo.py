@@ -6,7 +6,6 @@ one that is not as it says. Everything is stopped at the end, and when it is int
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -25,16 +24,10 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.supervised import ServerFailed
 
 _EXAMPLE = Path(__file__).parents[2] / "examples" / "01-external-postgres"
-_MANIFEST = "carbonio-files-db.yaml"
+_MANIFEST = "manifest.yaml"
 _KEY = "carbonio-files/db-name"
-_DEMO = "demo.yaml"
-# The manifest's token goes to a gateway's /etc and belongs to a user who may not exist here.
-_OVERLAY = """\
-mesh_credentials:
-  tokens:
-    carbonio-gateway:
-      file: [{{path: {path}, mode: "0600"}}]
-"""
+_ROLE = "carbonio-files-db"
+_OWN_TOKENS = ("Initial Management Token", "Anonymous Token")
 
 
 class DemoFailed(Exception):
@@ -74,40 +67,38 @@ class Story:
 
 def tell(story: Story, consul: ConsulServer, postgres: PostgresServer, folder: Path) -> None:
     """The steps."""
-    files = (_MANIFEST, _DEMO)
     story.step(
         "Plan",
         f"""{_MANIFEST} describes the integration of an external database: an ACL policy and a token, a terminating gateway, the external service,
-        who may call it, the settings of Carbonio Files, a role and a database. ({_DEMO} is merged over it, so that the token's file goes to a
-        folder of this demo.) Nothing is there yet. Look at the last line, and at the password: it is generated when the plan is applied, and
-        never shown.""",
+        who may call it, the settings of Carbonio Files, a role and a database. Nothing is there yet. Look at the last line, and at the password:
+        it is made when the plan is applied, and never shown.""",
     )
-    story.run("plan", *files)
+    story.run("plan", _MANIFEST)
     story.step("Apply", "The same plan, carried out in the order of its dependencies.")
-    story.run("apply", "--auto-approve", *files)
+    story.run("apply", "--auto-approve", _MANIFEST)
     password = consul.keys()["carbonio-files/db-password"].decode()
-    if not postgres.accepts("carbonio-files-adm", password, "carbonio-files-adm"):
+    if not postgres.accepts(_ROLE, password, database=_ROLE):
         raise DemoFailed("the new role cannot log in to its database")
     story.aside("Checked: the new role logs in to its database with the password that is now in Consul.")
     story.step("Plan again", "A plan right after an apply is always empty.")
-    story.run("plan", "--detailed-exitcode", *files)
+    story.run("plan", "--detailed-exitcode", _MANIFEST)
     story.step("Somebody else changes something by hand", f"An administrator sets the KV entry {_KEY} through Consul's API, and tells nobody.")
     consul.put(f"/v1/kv/{_KEY}", b"something-else")
-    story.aside(f"curl --request PUT --data something-else $CONSUL_HTTP_ADDR/v1/kv/{_KEY}")
+    story.aside(f"done, as by: consul kv put {_KEY} something-else")
     story.step(
         "Drift", "A cron job would run this every few minutes. Exit code 2 says: something is not as it was applied; the line says what, and how."
     )
-    story.run("drift", *files, expect=2)
+    story.run("drift", _MANIFEST, expect=2)
     story.step("Apply puts it back", "Only what differs is written.")
-    story.run("apply", "--auto-approve", *files)
+    story.run("apply", "--auto-approve", _MANIFEST)
     if consul.keys()[_KEY] == b"something-else":
         raise DemoFailed(f"{_KEY} was not put back")
     story.step("An entry is removed from the manifest", f"The line of {_KEY} is deleted from the file. The plan deletes what that line had made.")
     remove_line(folder / _MANIFEST, _KEY)
-    story.run("plan", *files)
-    story.run("apply", "--auto-approve", *files)
+    story.run("plan", _MANIFEST)
+    story.run("apply", "--auto-approve", _MANIFEST)
     story.step("Destroy", "Everything this manifest has made goes, in reverse order, and nothing else.")
-    story.run("destroy", "--auto-approve", *files)
+    story.run("destroy", "--auto-approve", _MANIFEST)
     check_nothing_is_left(story, consul, postgres)
 
 
@@ -124,16 +115,15 @@ def check_nothing_is_left(story: Story, consul: ConsulServer, postgres: Postgres
     left = {
         "KV entries": list(consul.keys()),
         "ACL policies": [p["Name"] for p in consul.get("/v1/acl/policies") if "files" in p["Name"] or "gateway" in p["Name"]],
-        "ACL tokens": [t["Description"] for t in consul.get("/v1/acl/tokens")][2:],
+        "ACL tokens": [t["Description"] for t in consul.get("/v1/acl/tokens") if t["Description"] not in _OWN_TOKENS],
         "config entries": [e["Name"] for e in consul.get("/v1/config/")],
         "nodes": [n["Node"] for n in consul.get("/v1/catalog/nodes") if n["Node"].startswith("external")],
         "roles": [r["rolname"] for r in postgres.query("SELECT rolname FROM pg_roles WHERE rolname ~ '^carbonio'")],
         "databases": [d["datname"] for d in postgres.query("SELECT datname FROM pg_database WHERE datname ~ '^carbonio'")],
     }
-    for what, names in left.items():
-        story.aside(f"{what} left: {', '.join(names) or 'none'}")
+    story.aside("Checked, what is left: " + ", ".join(f"{len(names)} {what}" for what, names in left.items()))
     if any(left.values()):
-        raise DemoFailed("something was left behind")
+        raise DemoFailed(f"something was left behind: {left}")
 
 
 def main() -> int:
@@ -145,7 +135,6 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="reconciler-demo-") as name, ConsulServer() as consul, PostgresServer() as postgres:
             folder = Path(name)
             shutil.copytree(_EXAMPLE, folder, dirs_exist_ok=True)
-            (folder / _DEMO).write_text(_OVERLAY.format(path=json.dumps(str(folder / "token"))))
             print(
                 f"Started for this demo: a Consul (ACLs on, default deny) at {consul.address}, a Postgres {postgres.version} on port {postgres.port}."
             )

@@ -28,7 +28,8 @@ class AclPolicy:
     """``acl-policy/NAME``. Fields: ``description`` and ``rules``, which are compared by meaning.
 
     The list of policies has no rules, but a hash over them. A policy is read by itself only when its hash is neither that of the rules the manifest
-    writes nor the one noted at our last write (the record's witness), whose rules the record has.
+    writes nor the one noted at our last write (the record's witness), whose rules the record has. A policy is never replaced: tokens would lose their
+    link to one that is made anew under its name.
     """
 
     name: ClassVar[str] = "acl-policy"
@@ -95,9 +96,6 @@ class AclPolicy:
     def delete(self, system: Consul, order: Order) -> None:
         """Remove it, by its ID: one that was made anew under its name is not touched."""
         system.delete_policy(planned(order).raw["ID"])
-
-    def delete_superseded(self, system: Consul, incarnation: str) -> None:
-        """Policies are never replaced: tokens would lose their link to a policy that is made anew under its name."""
 
 
 def policy_hash(name: str, description: str, rules: str, datacenters: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import AclToken as Entry
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace
-from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.kind import FieldRules, Made, Order, Permission, ReplacingKind, Wanted
 from reconciler.model.record import State
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.secret import Hidden, Secret
@@ -191,4 +191,4 @@ def _body(fields: Mapping[str, Any]) -> dict[str, JSON]:
     return {"Description": fields.get("description") or "", "Policies": [{"Name": name} for name in fields.get("policies") or ()]}
 
 
-KIND: Final[DirectKind] = AclToken()
+KIND: Final[ReplacingKind] = AclToken()

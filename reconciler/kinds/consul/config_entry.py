@@ -88,9 +88,6 @@ class ConfigEntry:
         live = planned(order)
         system.delete_config_entry(live.raw["Kind"], live.raw["Name"], cas=live.revision)
 
-    def delete_superseded(self, system: Consul, incarnation: str) -> None:
-        """Config entries are never replaced."""
-
 
 def _fields(manifest: LoadedManifest, written: Written, faults: list[Diagnostic]) -> dict[str, Any]:
     reading = Reading()

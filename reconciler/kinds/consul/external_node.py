@@ -11,8 +11,6 @@ from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import ExternalService
 from reconciler.model.address import Address
-from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.errors import ManifestError
 from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, OnRemoval, SystemType
 from reconciler.model.value import JSON, Value
@@ -34,13 +32,10 @@ class ExternalNode:
         return node_address(*segments)
 
     def declare(self, manifest: LoadedManifest) -> list[Desired]:
-        """The nodes that ``external_services`` names. Raises ManifestError when two entries disagree about a node."""
+        """The nodes that ``external_services`` names; entries that name one node agree about it, which the manifest's own rules see to."""
         by_node: dict[Address, list[tuple[str, ExternalService]]] = {}
         for label, entry in manifest.manifest.external_services.items():
             by_node.setdefault(node_address(entry.node), []).append((label, entry))
-        faults = [fault for address, entries in by_node.items() for fault in _disagreements(manifest, address, entries)]
-        if faults:
-            raise ManifestError(faults)
         return [_declared(manifest, address, entries) for address, entries in by_node.items()]
 
     def permissions(self, wanted: Wanted, *, write: bool) -> Iterator[Permission]:
@@ -76,28 +71,11 @@ class ExternalNode:
         return f"not empty (service {services[0]!r}{' and others' if len(services) > 1 else ''})" if services else ""
 
 
-def _disagreements(manifest: LoadedManifest, address: Address, entries: list[tuple[str, ExternalService]]) -> Iterator[Diagnostic]:
-    first, model = entries[0]
-    for label, entry in entries[1:]:
-        what_to_do = f"write the same in both, or give {label} a node of its own"
-        if entry.address != model.address:
-            where = manifest.place("external_services", label, "address")
-            what = f"external_services.{label} says that the node's address is {entry.address!r}, {first} that it is {model.address!r}"
-            yield Diagnostic(where, str(address), what, what_to_do)
-        if entry.node_meta is not None and entry.node_meta != next(e.node_meta for _, e in entries if e.node_meta is not None):
-            where = manifest.place("external_services", label, "node_meta")
-            yield Diagnostic(where, str(address), f"external_services.{label} and another entry give the node different metadata", what_to_do)
-        if entry.node != model.node:
-            where = manifest.place("external_services", label, "node")
-            yield Diagnostic(where, str(address), f"{entry.node!r} and {model.node!r} are one node to Consul", "spell it the same way")
-
-
 def _declared(manifest: LoadedManifest, address: Address, entries: list[tuple[str, ExternalService]]) -> Desired:
     label, model = entries[0]
-    meta = next((entry.node_meta for _, entry in entries if entry.node_meta is not None), None)
     fields: dict[str, Value] = {"address": model.address}
-    if meta is not None:
-        fields["meta"] = dict(meta)
+    if model.node_meta is not None:
+        fields["meta"] = dict(model.node_meta)
     return Desired(
         address,
         CONSUL,

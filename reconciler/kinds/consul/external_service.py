@@ -51,10 +51,9 @@ class ExternalService:
         return service_address(*segments)
 
     def declare(self, manifest: LoadedManifest) -> list[Desired]:
-        """The entries of ``external_services``. Raises ManifestError for checks that Consul would not store, or would mix up."""
+        """The entries of ``external_services``. Raises ManifestError for checks that Consul would not store."""
         entries = manifest.manifest.external_services
         faults = [fault for label, entry in entries.items() for fault in _lost_fields(manifest, label, entry)]
-        faults += _shared_check_ids(manifest)
         if faults:
             raise ManifestError(faults)
         return [_declared(manifest, label, entry) for label, entry in entries.items()]
@@ -104,19 +103,6 @@ def _lost_fields(manifest: LoadedManifest, label: str, entry: Entry) -> Iterator
             if getattr(check, key) is not None:
                 where = manifest.place("external_services", label, "checks", check_label, key)
                 yield Diagnostic(where, f"{subject}.checks.{check_label}.{key}", "is not stored by Consul for external services", "remove it")
-
-
-def _shared_check_ids(manifest: LoadedManifest) -> Iterator[Diagnostic]:
-    """A check's ID is unique on its node: a second one would replace the first."""
-    seen: dict[tuple[str, str], str] = {}
-    for label, entry in manifest.manifest.external_services.items():
-        for check_label, check in (entry.checks or {}).items():
-            check_id = check.id or check_label
-            other = seen.setdefault((entry.node.lower(), check_id.lower()), f"external_services.{label}.checks.{check_label}")
-            if other != f"external_services.{label}.checks.{check_label}":
-                where = manifest.place("external_services", label, "checks", check_label)
-                what = f"check {check_id!r} stands twice on node {entry.node!r}, also in {other}"
-                yield Diagnostic(where, f"external_services.{label}.checks.{check_label}", what, "give each an `id` of its own")
 
 
 def _declared(manifest: LoadedManifest, label: str, entry: Entry) -> Desired:

@@ -27,7 +27,7 @@ class Kv:
     name: ClassVar[str] = "kv"
     system: ClassVar[SystemType] = "consul"
     covers: ClassVar[frozenset[str]] = frozenset({"kv"})
-    rules: ClassVar[FieldRules] = FieldRules(keeps=frozenset({"flags"}))
+    rules: ClassVar[FieldRules] = FieldRules()
     replaces: ClassVar[bool] = False
 
     def address(self, *segments: str) -> Address:

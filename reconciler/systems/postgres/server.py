@@ -26,7 +26,7 @@ PARALLEL: Final = 4
 # Nothing of ours waits for ever: not for somebody's lock, not for a statement. An idle connection stays, however long the rest of a run takes.
 _SETTINGS: Final = {"search_path": "pg_catalog", "lock_timeout": "30000", "statement_timeout": "1800000"}
 # Whether a transaction is logged as a sample is settled when it begins: inside it is too late to keep a verifier out of the log.
-_SUPERUSER_SETTINGS: Final = {"log_transaction_sample_rate": "0"}
+_SUPERUSER_SETTINGS: Final = {"log_transaction_sample_rate": "0", "log_min_duration_sample": "-1"}
 _SESSION: Final[LiteralString] = """
 SELECT pg_catalog.current_setting('server_version_num')::int4 AS version,
        (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() c) AS identity,
@@ -39,7 +39,9 @@ SELECT pg_catalog.current_setting('server_version_num')::int4 AS version,
          pg_catalog.set_config('statement_timeout', %(statement_timeout)s, false),
          CASE WHEN pg_catalog.current_setting('server_version_num')::int4 OPERATOR(pg_catalog.>=) 140000
            THEN pg_catalog.set_config('idle_session_timeout', '0', false) END,
-         CASE WHEN r.rolsuper THEN pg_catalog.set_config('log_transaction_sample_rate', '0', false) END] END AS settings
+         CASE WHEN r.rolsuper THEN pg_catalog.set_config('log_transaction_sample_rate', '0', false) END,
+         CASE WHEN r.rolsuper AND pg_catalog.current_setting('server_version_num')::int4 OPERATOR(pg_catalog.>=) 130000
+           THEN pg_catalog.set_config('log_min_duration_sample', '-1', false) END] END AS settings
   FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user"""
 
 
@@ -158,7 +160,7 @@ class Postgres:
 
     def _session(self, database: str | None) -> Session:
         session = Session(self.label, lambda: self._connect_another(database), self._count)
-        session.unlogged, session.version = self.me.is_superuser, self.version
+        session.unlogged = self.me.is_superuser
         return session
 
     def _count(self, statements: int) -> None:
@@ -194,7 +196,7 @@ class Postgres:
             raise Unreachable(f"{self.label}: after the connection was lost another server answers at this address")
         info = connection.info
         self._known = _Known(identity, version, Me(**row), info.host, info.hostaddr, info.port)
-        self._main.unlogged, self._main.version = self._known.me.is_superuser, version
+        self._main.unlogged = self._known.me.is_superuser
 
     def _connect_another(self, database: str | None) -> psycopg.Connection[Row]:
         known = self._connected
@@ -204,7 +206,7 @@ class Postgres:
             keywords["hostaddr"] = known.hostaddr
         if database is not None:
             keywords["dbname"] = database
-        settings = _SETTINGS | _SUPERUSER_SETTINGS if known.me.is_superuser else _SETTINGS
+        settings = _SETTINGS | _SUPERUSER_SETTINGS if known.me.is_superuser and known.version >= 130000 else _SETTINGS
         keywords["options"] = " ".join([self._settings.options, *(f"-c {name}={value}" for name, value in settings.items())]).strip()
         return self._open(keywords)
 

@@ -23,12 +23,11 @@ _ATTEMPTS: Final = 6
 _FIRST_PAUSE_S: Final = 0.05
 
 # A statement with a verifier in it must leave no trace in the log: a verifier can be guessed at offline (facts/postgres.md §2). These settings hold
-# until COMMIT, which is sent by itself: log_min_duration_statement is looked at after the message it logs.
+# until COMMIT, which is sent by itself: log_min_duration_statement is looked at after the message it logs. What is sampled is settled earlier, and
+# so for the whole session: see server.py.
 _UNLOGGED: Final[LiteralString] = """BEGIN; SELECT
   pg_catalog.set_config('log_statement', 'none', true), pg_catalog.set_config('log_min_duration_statement', '-1', true),
-  pg_catalog.set_config('log_min_duration_sample', '-1', true),
   pg_catalog.set_config('log_min_error_statement', 'panic', true), pg_catalog.set_config('pg_stat_statements.track_utility', 'off', true)"""
-_UNLOGGED_12: Final[LiteralString] = _UNLOGGED.replace("pg_catalog.set_config('log_min_duration_sample', '-1', true), ", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +43,12 @@ class Session:
     """One connection, opened at its first use and again after it was lost. Safe for threads: one transaction at a time.
 
     ``connect`` opens it, ``counted`` is told of each statement sent. ``unlogged`` says whether this session may and must keep secrets out of the
-    server's log, ``version`` is the server's.
+    server's log.
     """
 
     def __init__(self, label: str, connect: Callable[[], psycopg.Connection[Row]], counted: Callable[[int], None]) -> None:
         self.label = label
         self.unlogged = False
-        self.version = 0
         self._connect = connect
         self._counted = counted
         self._connection: psycopg.Connection[Row] | None = None
@@ -117,8 +115,7 @@ class Session:
         if not unlogged and only_if is None:
             return self._single(text, secret=secret)  # several statements in one message are one transaction
         try:
-            begin = (_UNLOGGED if self.version >= 130000 else _UNLOGGED_12) if unlogged else "BEGIN"
-            self._send(begin, secret=False, unknown=False)
+            self._send(_UNLOGGED if unlogged else "BEGIN", secret=False, unknown=False)
             if only_if is not None:
                 self._demand(only_if)
             rows = self._send(text, secret=secret, unknown=False)

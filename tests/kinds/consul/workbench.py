@@ -73,6 +73,11 @@ class Workbench:
     def create(self, desired: Desired, client: Consul | None = None) -> Made | None:
         return self._write(Order(desired.address, fields_of(desired), OWNER, desired=desired), "create", client)
 
+    def made(self, desired: Desired) -> Made:
+        made = self.create(desired)
+        assert made is not None
+        return made
+
     def update(self, desired: Desired, record: Record | None = None, client: Consul | None = None, live: Live | None = None) -> Made | None:
         live = live or self.there(desired, record)
         rules = kind_of(desired.address).rules

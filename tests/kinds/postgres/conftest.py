@@ -94,12 +94,17 @@ def record(desired: Desired, made: Made) -> Record:
     )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def empty_maintenance_database(request: pytest.FixtureRequest) -> None:
+    """Tests make tables in the database ``postgres`` too, which stays when a server is wiped."""
+    if "postgres" in request.fixturenames:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        server.query("DROP SCHEMA IF EXISTS public, mine CASCADE; CREATE SCHEMA public AUTHORIZATION pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC")
+
+
 @pytest.fixture
 def bench(postgres: PostgresServer) -> Iterator[Bench]:
     """A clean server of each version in turn, met as the superuser."""
-    postgres.query(
-        "DROP SCHEMA IF EXISTS public, mine CASCADE; CREATE SCHEMA public AUTHORIZATION pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC"
-    )
     system = connect(postgres)
     yield Bench(postgres, system)
     system.close()

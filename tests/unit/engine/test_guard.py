@@ -31,7 +31,9 @@ def test_a_third_of_a_larger_manifest_may_go_and_not_one_more():
     assert rules(world, *wanted[4:]) == ["deletion limit"]
 
 
-@pytest.mark.parametrize("consent", [{"max_deletes": "4"}, {"max_deletes": "40%"}, {"allow_delete": ("thing/r00",)}, {"allow_delete": ("*",)}, {"destroy": True}])
+@pytest.mark.parametrize(
+    "consent", [{"max_deletes": "4"}, {"max_deletes": "40%"}, {"allow_delete": ("thing/r00",)}, {"allow_delete": ("*",)}, {"destroy": True}]
+)
 def test_the_limit_is_waived_by_name_or_number(consent):
     world, wanted = world_of(10)
     assert rules(world, *wanted[4:], **consent) == []

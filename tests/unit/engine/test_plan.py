@@ -51,7 +51,10 @@ def test_different_and_not_ours_is_a_conflict_that_says_what_to_type():
     world.stranger("a", {"x": 2})
     plan = world.plan(desired("a", {"x": 1}))
     assert not plan.changes
-    assert str(plan.refusals[0]) == "thing/a: exists and was not made by this manifest; it differs in x: to take it over and change it: --adopt 'thing/a'"
+    assert (
+        str(plan.refusals[0])
+        == "thing/a: exists and was not made by this manifest; it differs in x: to take it over and change it: --adopt 'thing/a'"
+    )
 
 
 @pytest.mark.parametrize("how", ["option", "entry"])
@@ -221,7 +224,7 @@ def test_a_reference_to_what_does_not_exist_is_an_error_with_its_place():
 
 
 def test_a_circle_of_needs_is_an_error():
-    with pytest.raises(ManifestError, match="needs itself: thing/[ab] → thing/[ab] → thing/[ab]"):
+    with pytest.raises(ManifestError, match=r"needs itself: thing/[ab] → thing/[ab] → thing/[ab]"):
         World().plan(desired("a", {}, frozenset({"b"})), desired("b", {}, frozenset({"a"})))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from reconciler.engine.bookkeeping import Bookkeeping
 from reconciler.engine.diff import merged
-from reconciler.engine.orders import Orders
 from reconciler.engine.guard import Limits
+from reconciler.engine.orders import Orders
 from reconciler.engine.plan import Consents, make_plan
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address

@@ -24,7 +24,8 @@ def test_two_spellings_of_a_folded_name_are_one_address():
 
 
 @pytest.mark.parametrize(
-    ("glob", "matched"), [("kv/*", True), ("*", True), ("kv/a/b", True), ("kv/*b", True), ("kv/a", False), ("kv/[a]/b", False), ("KV/a/b", False), ("kv/a.b", False)]
+    ("glob", "matched"),
+    [("kv/*", True), ("*", True), ("kv/a/b", True), ("kv/*b", True), ("kv/a", False), ("kv/[a]/b", False), ("KV/a/b", False), ("kv/a.b", False)],
 )
 def test_a_star_crosses_slashes_and_nothing_else_is_special(glob, matched):
     assert matches(glob, Address.of("kv", "a/b")) is matched

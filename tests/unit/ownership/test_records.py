@@ -23,10 +23,26 @@ CANARY = "canary-91ab"
 
 def record(**changes):
     values = {
-        "key": "reconciler/owned/thing/a", "address": Address.of("thing", "a"), "system": CONSUL, "system_identity": "trust/dc1", "owner": "m", "label": "l",
-        "state": State.OWNED, "origin": Origin.ADOPTED, "incarnation": "7", "specification": {}, "witness": None, "on_removal": OnRemoval.RETAIN, "protect": True,
-        "needs": ("reconciler/owned/thing/b",), "superseded": ("6",), "run": "r", "written": "2026-01-01T00:00:00+00:00", "created_index": 5, "modify_index": 9,
-    }  # fmt: skip
+        "key": "reconciler/owned/thing/a",
+        "address": Address.of("thing", "a"),
+        "system": CONSUL,
+        "system_identity": "trust/dc1",
+        "owner": "m",
+        "label": "l",
+        "state": State.OWNED,
+        "origin": Origin.ADOPTED,
+        "incarnation": "7",
+        "specification": {},
+        "witness": None,
+        "on_removal": OnRemoval.RETAIN,
+        "protect": True,
+        "needs": ("reconciler/owned/thing/b",),
+        "superseded": ("6",),
+        "run": "r",
+        "written": "2026-01-01T00:00:00+00:00",
+        "created_index": 5,
+        "modify_index": 9,
+    }
     return Record(**{**values, **changes})
 
 
@@ -42,11 +58,11 @@ def read_back(one, names=None):
     "specification",
     [
         {"a": 1, "b": ["x", {"y": None}], "c": {"d": True}},
-        {"rules": Semantic({"acl": "read"}, "acl = \"read\"", "…"), "long": Digest.of("x" * 5000), "password": WITHHELD},
+        {"rules": Semantic({"acl": "read"}, 'acl = "read"', "…"), "long": Digest.of("x" * 5000), "password": WITHHELD},
         {"value": Generate(16, "hex")},
         {"meta": {"$semantic": "not one", "$$x": 1, "$secret": True}},
     ],
-)  # fmt: skip
+)
 def test_a_record_is_read_back_as_it_was_written(specification):
     one = record(specification=specification)
     assert read_back(one) == one
@@ -54,16 +70,26 @@ def test_a_record_is_read_back_as_it_was_written(specification):
 
 def test_secrets_are_withheld_and_long_texts_are_digests():
     fields = {
-        "a": Secret(CANARY), "b": {"c": Reference(Address.of("kv", "k"), "value")}, "d": SecretSource("env", "X"), "e": GENERATED_AT_APPLY, "f": Hidden("why"),
-        "g": "x" * 4097, "h": "x" * 4096,
-    }  # fmt: skip
+        "a": Secret(CANARY),
+        "b": {"c": Reference(Address.of("kv", "k"), "value")},
+        "d": SecretSource("env", "X"),
+        "e": GENERATED_AT_APPLY,
+        "f": Hidden("why"),
+        "g": "x" * 4097,
+        "h": "x" * 4096,
+    }
     kept = recordable(fields)
     assert kept == {"a": WITHHELD, "b": {"c": WITHHELD}, "d": WITHHELD, "e": WITHHELD, "f": WITHHELD, "g": Digest.of("x" * 4097), "h": "x" * 4096}
     assert CANARY.encode() not in records.encode(record(specification=kept))
 
 
 def test_a_server_is_known_by_its_identity_and_called_by_its_present_name():
-    one = record(key="reconciler/owned/role/7001/app", address=Address.of("role", "old-name", "app"), system=System("postgres", "old-name"), system_identity="7001")
+    one = record(
+        key="reconciler/owned/role/7001/app",
+        address=Address.of("role", "old-name", "app"),
+        system=System("postgres", "old-name"),
+        system_identity="7001",
+    )
     assert records.key_of(one.address, one.system, "7001") == one.key
     now = read_back(one, {("postgres", "7001"): System("postgres", "new-name")})
     assert (str(now.address), now.system) == ("role/new-name/app", System("postgres", "new-name"))

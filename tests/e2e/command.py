@@ -1,0 +1,71 @@
+"""Runs the real command in a process of its own, as a person or a pipeline would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run wrote, and its exit code."""
+
+    arguments: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last(self) -> str:
+        """The last line of standard output, which other programs read."""
+        return self.out.splitlines()[-1] if self.out else ""
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+    def __str__(self) -> str:
+        return f"reconciler {' '.join(self.arguments)}\nexit code {self.code}\n--- standard output\n{self.out}--- standard error\n{self.err}"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The command in ``folder`` with nothing but ``environment``. ``program`` is what Python is told to run."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    program: Sequence[str] = ("-m", "reconciler.cli.main")
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        """A running process; ``options`` are those of Popen."""
+        environment = {**self.environment, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", "")}
+        return subprocess.Popen([sys.executable, *self.program, *arguments], cwd=self.folder, env=environment, **options)
+
+    def __call__(self, *arguments: str, expect: int | None = None, **options: Any) -> Run:
+        """Run it to its end, with no terminal; it must end with ``expect``, if that is given."""
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = self.start(*arguments, **{**streams, **options})
+        try:
+            out, err = process.communicate(timeout=LIMIT_S)
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
+        run = Run(arguments, process.returncode, (out or b"").decode(), (err or b"").decode())
+        assert expect is None or run.code == expect, str(run)
+        return run
+
+    def having(self, **environment: str | None) -> Command:
+        """The same command with other variables; None takes one away."""
+        merged = {**self.environment, **environment}
+        return Command(self.folder, {name: value for name, value in merged.items() if value is not None}, self.program)

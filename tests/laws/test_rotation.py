@@ -1,0 +1,78 @@
+"""A token that is replaced: the new one first, its file moved over, the old one deleted last."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.model.change import Action
+
+from .test_laws import change_of
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "token"
+
+
+def manifest(path, **token):
+    return {
+        "name": "rotation",
+        "mesh_credentials": {
+            "policies": {"rotation": {"rules": {"key_prefix": {"r/": "read"}}}},
+            "tokens": {"rotation": {"description": "rotation", "policies": ["rotation"], "file": {"path": str(path)}, **token}},
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture
+def applied(mesh, path):
+    """A mesh in which the token is at its first rotation."""
+    mesh.apply_all(manifest(path))
+    yield mesh
+    mesh.destroy(manifest(path))
+    assert mesh.token("rotation") is None
+    assert not path.exists()
+
+
+def tokens(mesh):
+    return [t for t in mesh.http("GET", "/v1/acl/tokens") if t["Description"] == "rotation"]
+
+
+def test_a_rotation_makes_a_new_token_moves_its_file_and_deletes_the_old_one(applied, path):
+    (old,) = tokens(applied)
+    plan = applied.apply_all(manifest(path, rotation=1))
+    assert {str(c.address): c.action for c in plan.changes} == {"acl-token/rotation": Action.REPLACE, f"file/local{path}": Action.UPDATE}
+    (new,) = tokens(applied)
+    assert new["AccessorID"] != old["AccessorID"]
+    assert path.read_text() == new["SecretID"] + "\n" != old["SecretID"] + "\n"
+    assert applied.plan(manifest(path, rotation=1)).is_empty
+
+
+def test_rotating_back_works_too(applied, path):
+    applied.apply_all(manifest(path, rotation=1))
+    applied.apply_all(manifest(path, rotation=0))
+    (token,) = tokens(applied)
+    assert path.read_text() == token["SecretID"] + "\n"
+    assert applied.plan(manifest(path, rotation=0)).is_empty
+
+
+def test_the_old_token_is_kept_while_its_file_cannot_be_moved_over(applied, path):
+    (old,) = tokens(applied)
+    path.unlink()
+    path.mkdir()  # nothing can be written over a folder
+    planned, outcome = applied.apply(manifest(path, rotation=1))
+    path.rmdir()
+    if outcome is None:
+        assert change_of(planned, _Specimen(path)) is None
+        applied.apply_all(manifest(path))
+        return
+    assert not outcome.complete
+    assert old["AccessorID"] in {t["AccessorID"] for t in tokens(applied)}
+    applied.apply_all(manifest(path, rotation=1))
+    assert [t["AccessorID"] for t in tokens(applied)] != [old["AccessorID"]]
+    assert applied.plan(manifest(path, rotation=1)).is_empty
+
+
+class _Specimen:
+    def __init__(self, path):
+        self.address = f"file/local{path}"
