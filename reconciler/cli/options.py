@@ -87,23 +87,26 @@ def _remember_verbosity(ctx: click.Context, param: click.Parameter, value: int) 
     return value
 
 
-_FILES: Final = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+_FILES: Final = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False))
 _FILES_OR_NAME: Final = (
-    click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path()),
+    click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(readable=False)),
     click.option("--name", metavar="NAME", help="Instead of FILE: the name of the manifest, when its file is gone."),
     click.option(
-        "--connections", metavar="FILE", type=click.Path(), help="With --name: a manifest whose connections are used, in place of the environment's."
+        "--connections",
+        metavar="FILE",
+        type=click.Path(readable=False),
+        help="With --name: a manifest whose connections are used, in place of the environment's.",
     ),
 )
 _OUTPUT: Final = (
     click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to write on standard output."),
-    click.option("--json-into", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Also write the JSON to FILE."),
+    click.option("--json-into", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, readable=False), help="Also write the JSON to FILE."),
 )
 _LOOKS: Final = (
     click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True, help="auto: on a terminal."),
     click.option("-v", "--verbose", count=True, callback=_remember_verbosity, help="Log to standard error what is done; -vv: also each request."),
     click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How log lines look."),
-    click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Append the log to FILE."),
+    click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, readable=False), help="Append the log to FILE."),
 )
 _TIMEOUT: Final = click.option(
     "--timeout", "timeout_s", metavar="DURATION", type=duration, help="For one request to Consul; overrides consul.timeout."

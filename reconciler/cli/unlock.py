@@ -22,7 +22,9 @@ Examples:
   reconciler unlock carbonio-files-db      # by the manifest's name; connection from the environment""",
 )
 @click.argument("manifest", metavar="FILE|NAME")
-@click.option("--connections", metavar="FILE", type=click.Path(), help="With NAME: a manifest whose consul section says how to connect.")
+@click.option(
+    "--connections", metavar="FILE", type=click.Path(readable=False), help="With NAME: a manifest whose consul section says how to connect."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @takes_choices("timeout")
 @takes_looks

@@ -17,9 +17,9 @@ SCALAR_RULES: Final = ("acl", "keyring", "mesh", "operator", "peering")
 """Rules that stand once and hold a policy word: ``operator: read``."""
 
 NAMED_RULES: Final = tuple(
-    f"{kind}{suffix}" for kind in ("agent", "event", "identity", "key", "node", "query", "service", "session") for suffix in ("", "_prefix")
+    f"{kind}{suffix}" for kind in ("agent", "event", "key", "node", "query", "service", "session") for suffix in ("", "_prefix")
 )
-"""Rules by name or prefix: ``service: {web: write}``."""
+"""Rules by name or prefix: ``service: {web: write}``. With the former all that Consul 1.22.3 checks, the rest it takes in silence."""
 
 WORDS: Final = ("deny", "read", "write")
 RULES_BYTES: Final = 1_000_000
@@ -47,8 +47,8 @@ def _check_rule(kind: str, value: Any, path: tuple[PathPart, ...]) -> list[Mista
         return _check_word(value, path, _words(kind))
     keys = ("policy", "intentions") if kind.startswith("service") else ("policy",)
     mistakes = [unknown(key, keys, (*path, key)) for key in value if key not in keys]
-    if not any(key in value for key in keys):
-        mistakes.append(Mistake("grants nothing", f"write one of {', '.join(_words(kind))}, or {{policy: …}}", path))
+    if "policy" not in value:
+        mistakes.append(Mistake("lacks policy", f"write {{policy: …}} with one of {', '.join(_words(kind))}", path))
     for key in keys:
         if key in value:
             mistakes += _check_word(value[key], (*path, key), _words(kind) if key == "policy" else WORDS)
@@ -144,7 +144,7 @@ def _mapping_schema() -> dict[str, Any]:
         properties = {"policy": {**word, "description": "Access level."}}
         if kind.startswith("service"):
             properties["intentions"] = {**scalar, "description": "Access level for the service's intentions."}
-        return {"anyOf": [word, {"type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False}]}
+        return {"anyOf": [word, {"type": "object", "properties": properties, "required": ["policy"], "additionalProperties": False}]}
 
     def named(kind: str) -> dict[str, Any]:
         one = {"type": "object", "additionalProperties": rule(kind)}

@@ -106,6 +106,10 @@ _NANOSECONDS: Final = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s":
 _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
 
 
+def _any_case(word: str) -> str:
+    return "".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in word)
+
+
 DURATION: Final = Text(
     r"([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+",
     "a duration",
@@ -122,7 +126,7 @@ ACL_NAME: Final = Text(
     "an ACL policy's name",
     "use letters, digits, - and _, and at most one /",
     max_bytes=128,
-    never=((r"^builtin/|^[Gg]lobal-[Mm]anagement$", "choose another name: this one is built into Consul"),),
+    never=((rf"^builtin/|^{_any_case('global-management')}$", "choose another name: this one is built into Consul"),),
 )
 ACL_ROLE_NAME: Final = Text(r"[A-Za-z0-9_-]+", "an ACL role's name", "use letters, digits, - and _", 256)
 KV_KEY: Final = Text(

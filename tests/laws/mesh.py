@@ -24,7 +24,6 @@ from reconciler.model.outcome import Outcome
 from tests.servers.consul import ConsulServer
 from tests.servers.postgres import PostgresServer
 
-
 _ROLES = """SELECT a.oid, a.rolname, a.rolpassword, a.rolcanlogin, a.rolconnlimit, s.setconfig
   FROM pg_authid a LEFT JOIN pg_db_role_setting s ON s.setrole = a.oid ORDER BY 1"""
 
@@ -112,7 +111,7 @@ class Mesh:
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """One statement as the superuser."""
         with self.postgres.connect(database) as connection:
-            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            cursor = connection.execute(statement)
             return [tuple(row.values()) for row in cursor.fetchall()] if cursor.description else []
 
     def everything(self) -> dict[str, Any]:

@@ -59,24 +59,28 @@ def same(one: Check, other: Check) -> bool:
     return {k: v for k, v in one.items() if k not in ignored} == {k: v for k, v in other.items() if k not in ignored}
 
 
-def create(node: str, service_id: str, check_id: str, check: Check) -> Operation:
-    """The operation that makes a check, and fails when the node has one with this ID."""
-    return _operation("cas", {"Node": node, "CheckID": check_id, "ServiceID": service_id, **_body(check), "ModifyIndex": 0})
+def create(node: str, service_id: str, service: str, check_id: str, check: Check) -> Operation:
+    """The operation that makes a check, and fails when the node has one with this ID.
+
+    ``service`` is the service's name, which Consul would fill in, but only after it has asked whether the token may write that service.
+    """
+    belongs = {"Node": node, "CheckID": check_id, "ServiceID": service_id, "ServiceName": service}
+    return _operation("cas", {**belongs, **_body(check), "ModifyIndex": 0})
 
 
-def update(raw: Mapping[str, JSON], check: Check) -> Operation:
+def update(raw: Mapping[str, JSON], service: str, check: Check) -> Operation:
     """The operation that writes a check again, if nobody has written it since it was read.
 
     ``raw`` cannot be sent back as it came: a transaction knows no ``Interval``, ``Timeout`` and ``ExposedPort`` beside the definition, and refuses to
-    be read at all. ``ServiceName`` and ``ServiceTags`` are left out, so that Consul takes them from the service as it is now.
+    be read at all. ``ServiceTags`` are left out, so that Consul takes them from the service as it is now.
     """
     kept = {key: raw[key] for key in ("Node", "CheckID", "ServiceID", "Status", "Output", "ModifyIndex")}
-    return _operation("cas", {**kept, **{k: v for k, v in _body(check).items() if k != "Output"}})
+    return _operation("cas", {**kept, "ServiceName": service, **{k: v for k, v in _body(check).items() if k != "Output"}})
 
 
 def delete(raw: Mapping[str, JSON]) -> Operation:
     """The operation that removes a check, if nobody has written it since it was read."""
-    return _operation("delete-cas", {key: raw[key] for key in ("Node", "CheckID", "ModifyIndex")})
+    return _operation("delete-cas", {key: raw[key] for key in ("Node", "CheckID", "ServiceID", "ServiceName", "ModifyIndex")})
 
 
 def _normal(check: Mapping[str, Any]) -> dict[str, Any]:

@@ -78,7 +78,10 @@ class ExternalService:
     def create_operations(self, order: Order) -> list[Operation]:
         """Written if there is no such service on the node, nor such checks."""
         node, service_id = order.address.segments
-        checks = [_checks.create(node, service_id, check_id, check) for check_id, check in (order.fields.get("checks") or {}).items()]
+        checks = [
+            _checks.create(node, service_id, order.fields["service"], check_id, check)
+            for check_id, check in (order.fields.get("checks") or {}).items()
+        ]
         return [_operation("cas", node, {"ID": service_id, **_body(order), "ModifyIndex": 0}), *checks]
 
     def update_operations(self, order: Order) -> list[Operation]:
@@ -159,9 +162,9 @@ def _check_operations(order: Order) -> Iterator[Operation]:
     renamed = any((order.fields.get(key) or []) != live.fields[key] for key in ("service", "tags"))
     for key, (check_id, check) in wanted.items():
         if key not in there:
-            yield _checks.create(node, service_id, check_id, check)
+            yield _checks.create(node, service_id, order.fields["service"], check_id, check)
         elif renamed or not _checks.same(check, _checks.live(there[key])):
-            yield _checks.update(there[key], check)
+            yield _checks.update(there[key], order.fields["service"], check)
     for key, raw in there.items():
         if key not in wanted:
             yield _checks.delete(raw)

@@ -57,7 +57,13 @@ def remove(server: Postgres, order: Order) -> None:
             session.run(*drop_owned, only_if=harmless)
     if known_in and not databases:
         server.run(*drop_owned, only_if=harmless)
-    server.run(sql("DROP ROLE {}", Name(name)), only_if=is_the_one)
+    try:
+        server.run(sql("DROP ROLE {}", Name(name)), only_if=is_the_one)
+    except Rejected as fault:
+        if server.me.is_superuser:
+            raise
+        # what others granted only they, or a superuser, can revoke; DROP OWNED passes over it in silence
+        raise Rejected(f"{fault}: {server.me.name} may not revoke what others granted to it; do that first, or use a superuser") from fault
 
 
 def _demand_droppable(known_in: Iterable[Row], *, allow_data_loss: bool) -> None:

@@ -112,7 +112,7 @@ class DatabaseRole:
         settings = fields.get("settings", {})
         statements = [sql("CREATE ROLE {}{}", Name(role), options), *_role_settings.assignments(role, settings, settings)]
         [row] = system.run(*statements, sql("SELECT r.oid::text AS oid FROM pg_catalog.pg_roles r WHERE r.rolname::text = {}", role))
-        return Made(row["oid"], scram.salt_of(verifier) if verifier else None)
+        return Made(row["oid"], _witness(verifier, system))
 
     def update(self, system: Postgres, order: Order) -> Made:
         """One transaction for what differs; attributes that do not differ are not mentioned, since some may be mentioned by superusers alone."""
@@ -128,7 +128,7 @@ class DatabaseRole:
         if statements:
             system.run(*statements, only_if=unchanged)
         witness = live.witness if live else None
-        return Made(incarnation, (scram.salt_of(verifier) if verifier else None) if "password" in fields else witness)
+        return Made(incarnation, _witness(verifier, system) if "password" in fields else witness)
 
     def delete(self, system: Postgres, order: Order) -> None:
         """DROP OWNED in each database that knows the role, for its privileges or with consent for its objects too; then DROP ROLE."""
@@ -199,6 +199,11 @@ def _dependants(owned: Iterable[Mapping[str, Any]], role: Address) -> Iterable[D
 def _verifier(fields: Mapping[str, Value], server: Postgres) -> Secret | None:
     password = fields.get("password")
     return scram.build(password, server.me.scram_iterations) if isinstance(password, Secret) else None
+
+
+def _witness(written: Secret | None, server: Postgres) -> str | None:
+    """The witness that will be read back for a verifier just written."""
+    return scram.salt_of(written) if written is not None and server.me.can_read_authid else None
 
 
 def _options(fields: Mapping[str, Value], verifier: Secret | None) -> Statement:

@@ -9,10 +9,10 @@ from typing import Final
 
 from reconciler.model.value import JSON
 from reconciler.systems.consul.client import Consul, KvPair, Listing
-from reconciler.systems.consul.transactions import MAX_OPERATIONS, read_trees
+from reconciler.systems.consul.transactions import MAX_OPERATIONS, concurrently, read_trees
 
-_WORTH_A_TREE: Final = MAX_OPERATIONS // 2
-"""How many keys of one folder must be wanted for the folder to be read whole."""
+_WORTH_A_TREE: Final = 2
+"""How many keys of one folder must be wanted for the folder to be read whole, once they are too many to be read alone in one request."""
 
 
 class ConsulReader:
@@ -63,8 +63,8 @@ class ConsulReader:
     def keys(self, keys: Iterable[str]) -> dict[str, KvPair]:
         """The entries of these keys that exist. Raises AccessDenied when one may not be read.
 
-        Up to 128 keys are asked for one by one, in one transaction, and nothing else is read. When there are more, folders with many of them are
-        read whole, so that the number of requests does not grow with the keys.
+        Up to 128 keys are asked for one by one, in one transaction, and nothing else is read. When there are more, folders with several of them
+        are read whole, so that the number of requests grows with the folders and not with the keys.
         """
         wanted = set(keys)
         with self._asking_for("keys"):
@@ -82,10 +82,13 @@ class ConsulReader:
         # Without a token nobody says what is left out of a tree; of single keys it shows.
         if len(keys) <= MAX_OPERATIONS or not large or self.consul.settings.token is None:
             return self.consul.kv_get(keys)
-        pairs, is_filtered = read_trees(self.consul.http, large[:MAX_OPERATIONS])
-        in_trees = set().union(*(folders[f] for f in large[:MAX_OPERATIONS]))
+        batches = [large[i : i + MAX_OPERATIONS] for i in range(0, len(large), MAX_OPERATIONS)]
+        answers = concurrently(lambda prefixes: read_trees(self.consul.http, prefixes), batches)
+        pairs = {key: pair for found, _ in answers for key, pair in found.items()}
+        in_trees = set().union(*(folders[f] for f in large))
+        is_filtered = any(filtered for _, filtered in answers)
         rest = (keys - in_trees) | (in_trees - pairs.keys() if is_filtered else set())
-        return pairs | self.consul.kv_get(rest)
+        return pairs | (self.consul.kv_get(rest) if rest else {})
 
     def _list(self, name: str, ask: Callable[[], Listing]) -> Listing:
         listing: Listing = self._once(name, ask)

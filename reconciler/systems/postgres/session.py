@@ -103,10 +103,9 @@ class Session:
         try:
             return connection.execute(text, parameters).fetchall()
         except psycopg.Error as error:
-            lost = self._is_lost(error)
-            if lost and not last:
+            if connection.closed and not last:
                 raise _Lost from None
-            raise statement_fault(self.label, error, secret=False, lost=lost, unknown=False) from error
+            raise statement_fault(self.label, error, secret=False, lost=self._is_lost(error), unknown=False) from error
 
     def _transaction(self, body: Statement, only_if: Condition | None, *, secret: bool) -> list[Row]:
         connection = self._open()

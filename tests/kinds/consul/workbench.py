@@ -38,7 +38,9 @@ class Workbench:
     def load(self, **sections: Any) -> LoadedManifest:
         path = self.folder / "manifest.yaml"
         with path.open("w") as file:
-            YAML(typ="safe", pure=True).dump({"version": 1, "name": OWNER, **sections}, file)
+            yaml = YAML(typ="safe", pure=True)
+            yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares None alone
+            yaml.dump({"version": 1, "name": OWNER, **sections}, file)
         return load([path])
 
     def declare(self, kind: str, **sections: Any) -> dict[str, Desired]:

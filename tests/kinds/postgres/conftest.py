@@ -88,8 +88,8 @@ class Bench:
 
 def record(desired: Desired, made: Made) -> Record:
     return Record(
-        key=str(desired.address), address=desired.address, system=desired.system, system_identity="", owner=OWNER, label=desired.label, state=State.OWNED,
-        origin=Origin.CREATED, incarnation=made.incarnation, specification=recordable(desired.fields), witness=made.witness, on_removal=None,
+        key=str(desired.address), address=desired.address, system=desired.system, system_identity="", owner=OWNER, label=desired.label,
+        state=State.OWNED, origin=Origin.CREATED, incarnation=made.incarnation, specification=recordable(desired.fields), witness=made.witness, on_removal=None,
         protect=False, needs=(), superseded=(), run="", written="",
     )  # fmt: skip
 
@@ -99,7 +99,9 @@ def empty_maintenance_database(request: pytest.FixtureRequest) -> None:
     """Tests make tables in the database ``postgres`` too, which stays when a server is wiped."""
     if "postgres" in request.fixturenames:
         server: PostgresServer = request.getfixturevalue("postgres")
-        server.query("DROP SCHEMA IF EXISTS public, mine CASCADE; CREATE SCHEMA public AUTHORIZATION pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC")
+        server.query(
+            "DROP SCHEMA IF EXISTS public, mine CASCADE; CREATE SCHEMA public AUTHORIZATION pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC"
+        )
 
 
 @pytest.fixture

@@ -150,7 +150,10 @@ def test_neither_password_nor_verifier_reaches_the_loudest_log(version):
         kind.create(system, Order(address, {"login": True, "password": Secret("pass-one")}, OWNER))
         [live] = kind.read(system, [Wanted(address, OWNER)])
         kind.update(system, Order(address, {"password": Secret("pass-two")}, OWNER, changed=(("password",),), live=live))
-        verifiers = [server.query("SELECT rolpassword FROM pg_authid WHERE rolname = 'app'")[0]["rolpassword"], scram.build(Secret("pass-three")).reveal()]
+        verifiers = [
+            server.query("SELECT rolpassword FROM pg_authid WHERE rolname = 'app'")[0]["rolpassword"],
+            scram.build(Secret("pass-three")).reveal(),
+        ]
         for broken in ("FOO", "VALID UNTIL 'never'"):
             with pytest.raises(SystemFault) as caught:
                 system.run(sql("ALTER ROLE {} PASSWORD {} " + broken, Name("app"), Secret(verifiers[1])))

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reconciler.kinds.postgres import _role_settings as role_settings
 from reconciler.model.errors import AlreadyExists, LostRace, ReconcilerError, Rejected
 from reconciler.model.kind import Order
-from reconciler.kinds.postgres import _role_settings as role_settings
+from reconciler.systems.postgres import server
 from tests.kinds.postgres.conftest import KINDS, OWNER
 
 EVERY_ATTRIBUTE = {
@@ -18,7 +19,20 @@ EVERY_ATTRIBUTE = {
     "connection_limit": 5, "valid_until": "2031-01-01T00:00:00+00:00",
     "settings": {"work_mem": "8MB", "search_path": 'app, "$user", public', "statement_timeout": "5min", "app.mode": "a, b='c'\\"},
 }  # fmt: skip
-ODD_NAMES = ['we"ird; DROP ROLE x', "ünï", "%s{}%%", "PUBLIC", "current_user", "user", "Mixed Case", "  ", "back\\slash", "é" * 31, "x" * 63, "e\u0301"]
+ODD_NAMES = [
+    'we"ird; DROP ROLE x',
+    "ünï",
+    "%s{}%%",
+    "PUBLIC",
+    "current_user",
+    "user",
+    "Mixed Case",
+    "  ",
+    "back\\slash",
+    "é" * 31,
+    "x" * 63,
+    "e\u0301",
+]
 
 
 def test_every_attribute_is_created_changed_and_unset_again(bench):
@@ -26,12 +40,14 @@ def test_every_attribute_is_created_changed_and_unset_again(bench):
     row = bench.sql("SELECT * FROM pg_roles WHERE rolname = 'app'")[0]
     assert all(row[f"rol{k}"] for k in ("canlogin", "super", "createdb", "createrole", "replication", "bypassrls"))
     assert (row["rolinherit"], row["rolconnlimit"], row["rolvaliduntil"].isoformat()) == (False, 5, "2031-01-01T00:00:00+00:00")
-    for attribute in EVERY_ATTRIBUTE:
+    for attribute, value in EVERY_ATTRIBUTE.items():
         bench.apply("db-role", "app", **{k: v for k, v in EVERY_ATTRIBUTE.items() if k != attribute})
         live = bench.apply("db-role", "app", **EVERY_ATTRIBUTE)
-        assert live.fields[attribute] == EVERY_ATTRIBUTE[attribute]
+        assert live.fields[attribute] == value
     bench.apply("db-role", "app")
-    row = bench.sql("SELECT rolcanlogin, rolsuper, rolinherit, rolconnlimit, rolvaliduntil::text AS until, rolconfig FROM pg_roles WHERE rolname = 'app'")[0]
+    row = bench.sql(
+        "SELECT rolcanlogin, rolsuper, rolinherit, rolconnlimit, rolvaliduntil::text AS until, rolconfig FROM pg_roles WHERE rolname = 'app'"
+    )[0]
     assert tuple(row.values()) == (False, False, True, -1, "infinity", None)
 
 
@@ -198,7 +214,7 @@ def test_two_that_change_one_role_at_one_time_both_succeed(bench):
 
 
 def test_somebody_elses_lock_is_not_waited_for_for_ever(bench, monkeypatch):
-    monkeypatch.setitem(__import__("reconciler.systems.postgres.server").systems.postgres.server._SETTINGS, "lock_timeout", "200")
+    monkeypatch.setitem(server._SETTINGS, "lock_timeout", "200")
     live = bench.apply("db-role", "app", connection_limit=1)
     with bench.server.connect() as other:
         other.execute("BEGIN")

@@ -132,7 +132,9 @@ def test_a_role_that_may_not_log_in_or_not_into_this_database_is_named(postgres1
     postgres18.query("CREATE ROLE app PASSWORD 'x'; CREATE ROLE visitor LOGIN PASSWORD 'x'")
     postgres18.query("CREATE DATABASE closed")
     postgres18.query("REVOKE CONNECT ON DATABASE closed FROM PUBLIC")
-    assert said(postgres18, user="app", password=Secret("x"))[1].endswith('does not let the role "app" log in: ALTER ROLE … LOGIN, or use another user')
+    assert said(postgres18, user="app", password=Secret("x"))[1].endswith(
+        'does not let the role "app" log in: ALTER ROLE … LOGIN, or use another user'
+    )
     assert said(postgres18, user="visitor", password=Secret("x"), dbname="closed")[1].endswith(
         'does not let this role connect to the database "closed"'
     )
@@ -163,34 +165,30 @@ def test_a_question_is_asked_again_on_a_new_connection_when_the_old_one_is_dead(
 
 
 def test_a_restarted_server_is_found_again_and_another_one_is_not_taken_for_it():
-    with PostgresServer(18) as server, PostgresServer(16) as other:
-        with PostgresProxy(server.host, server.port) as proxy:
-            system = from_section(server, port=proxy.port)
-            assert system.version >= 180000
-            server.restart()
-            assert system.query("SELECT 1 AS one") == [{"one": 1}]
-            # the address now leads to another server, which happens to know the same password
-            other.query(f"ALTER ROLE postgres PASSWORD '{server.password}'")
-            server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reconciler'")
-            proxy.upstream = (other.host, other.port)
-            with pytest.raises(Unreachable, match="another server answers"):
-                system.query("SELECT 1 AS one")
-            system.close()
+    with PostgresServer(18) as server, PostgresServer(16) as other, PostgresProxy(server.host, server.port) as proxy:
+        system = from_section(server, port=proxy.port)
+        assert system.version >= 180000
+        server.restart()
+        assert system.query("SELECT 1 AS one") == [{"one": 1}]
+        # the address now leads to another server, which happens to know the same password
+        other.query(f"ALTER ROLE postgres PASSWORD '{server.password}'")
+        server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reconciler'")
+        proxy.upstream = (other.host, other.port)
+        with pytest.raises(Unreachable, match="another server answers"):
+            system.query("SELECT 1 AS one")
+        system.close()
 
 
 def test_a_connection_lost_before_commit_changes_nothing_and_one_lost_at_commit_is_unknown(bench):
     bench.sql("CREATE ROLE app")
     [live] = bench.read("db-role", "app").values()
-    condition = KINDS["db-role"]
     for word, fault, limit in (("ALTER", Unreachable, -1), ("COMMIT", OutcomeUnknown, 5)):
         with PostgresProxy(bench.server.host, bench.server.port, counts=lambda text: True) as proxy:
             proxy.after = lambda statement, word=word: Fate.END if statement.text.startswith(word) else None
             system = connect(bench.server, PGPORT=str(proxy.port))
-            order = Order(
-                live.address, {"connection_limit": 5}, OWNER, changed=(("connection_limit",),), live=live
-            )
+            order = Order(live.address, {"connection_limit": 5}, OWNER, changed=(("connection_limit",),), live=live)
             with pytest.raises(fault):
-                condition.update(system, order)
+                KINDS["db-role"].update(system, order)
         assert bench.value("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'app'") == limit
 
 
@@ -272,7 +270,7 @@ def test_pgbouncer_is_refused(postgres, tmp_path, free_port, mode):
     for path in (tmp_path, *tmp_path.parents[:2], tmp_path / "users", tmp_path / "ini"):
         path.chmod(0o755)
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    pooler = subprocess.Popen([shutil.which("pgbouncer"), *user, tmp_path / "ini"], stderr=subprocess.DEVNULL)
+    pooler = subprocess.Popen(["pgbouncer", *user, tmp_path / "ini"], stderr=subprocess.DEVNULL)
     try:
         while True:
             try:
@@ -281,7 +279,9 @@ def test_pgbouncer_is_refused(postgres, tmp_path, free_port, mode):
             except psycopg.OperationalError:
                 assert pooler.poll() is None
         assert said(postgres, port=free_port)[1].endswith("is a connection pooler: connect to Postgres itself")
-        with psycopg.connect(host="127.0.0.1", port=free_port, user="postgres", password=postgres.password, dbname="postgres", autocommit=True) as next_one:
+        with psycopg.connect(
+            host="127.0.0.1", port=free_port, user="postgres", password=postgres.password, dbname="postgres", autocommit=True
+        ) as next_one:
             assert next_one.execute("SHOW lock_timeout").fetchone() == ("0",), "nothing of ours is left on the pooled connection"
     finally:
         pooler.terminate()
@@ -298,4 +298,3 @@ def test_the_oldest_version_is_checked(postgres18, monkeypatch):
 def test_the_program_that_runs_it_need_not_load_psycopg_for_a_manifest_without_databases():
     code = "import sys, reconciler.systems.postgres, reconciler.kinds; reconciler.kinds.all_kinds(); sys.exit('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": os.getcwd()}, check=False).returncode == 0
-

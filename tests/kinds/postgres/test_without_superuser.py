@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.model.errors import AccessDenied
+from reconciler.model.errors import AccessDenied, Rejected
 from reconciler.model.kind import Order, Wanted
 from reconciler.model.secret import Hidden, Secret
 from tests.kinds.postgres.conftest import KINDS, OWNER, connect
@@ -30,7 +30,7 @@ def test_everything_else_of_a_role_is_managed(modest):
 
 
 def test_what_only_a_superuser_may_do_is_denied_and_leaves_nothing(modest):
-    with pytest.raises(AccessDenied, match="SUPERUSER|superuser"):
+    with pytest.raises(AccessDenied, match=r"SUPERUSER|superuser"):
         modest.create("db-role", "app", superuser=True)
     assert modest.read("db-role", "app") == {}
 
@@ -58,12 +58,22 @@ def test_an_owner_that_cannot_be_joined_is_an_error_that_says_what_to_grant(mode
 def test_a_role_with_rights_and_objects_is_dropped(modest):
     modest.apply("db-role", "app", login=True)
     modest.apply("database", "app", owner="app")
-    modest.sql("CREATE TABLE mine (); ALTER TABLE mine OWNER TO app; CREATE TABLE theirs (id int); GRANT SELECT ON theirs TO app", database="app")
     modest.apply("db-role", "heir")
     modest.apply("database", "app", owner="heir")
+    modest.sql("CREATE TABLE mine (); ALTER TABLE mine OWNER TO app; CREATE TABLE theirs (id int); ALTER TABLE theirs OWNER TO heir", database="app")
+    modest.sql("SET ROLE heir; GRANT SELECT ON theirs TO app", database="app")
     modest.delete("db-role", "app", allow_data_loss=True)
     assert modest.read("db-role", "app") == {}
     assert modest.value("SELECT string_agg(tablename, ',') FROM pg_tables WHERE schemaname = 'public'", database="app") == "theirs"
+
+
+def test_what_only_a_superuser_could_revoke_is_said(modest):
+    modest.apply("db-role", "app", login=True)
+    modest.sql("CREATE DATABASE other")
+    modest.sql("CREATE TABLE theirs (); GRANT SELECT ON theirs TO app", database="other")
+    with pytest.raises(Rejected, match=r"1 object in database other.*modest may not revoke what others granted to it"):
+        modest.delete("db-role", "app")
+    assert modest.value("SELECT has_table_privilege('app', 'theirs', 'SELECT')", database="other") is True
 
 
 def test_somebody_elses_role_is_left_where_rights_do_not_reach(modest):

@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,9 @@ from reconciler.model.resource import CONSUL, OnRemoval, System
 from reconciler.model.secret import GENERATED_AT_APPLY, Generate, Hidden, Reference, Secret, SecretSource
 from reconciler.model.value import WITHHELD, Digest, Semantic
 from reconciler.ownership import records
+from reconciler.systems.consul.transactions import KvPair
 
-KINDS = {
+KINDS: Any = {
     "thing": SimpleNamespace(system="consul", address=lambda *s: Address.of("thing", *s)),
     "role": SimpleNamespace(system="postgres", address=lambda *s: Address.of("role", *s)),
 }
@@ -47,7 +49,11 @@ def record(**changes):
 
 
 def stored(one):
-    return SimpleNamespace(key=one.key, value=records.encode(one), create_index=one.created_index, modify_index=one.modify_index)
+    return KvPair(one.key, records.encode(one), 0, "", one.created_index, one.modify_index)
+
+
+def pair(key, value):
+    return KvPair(key, value, 0, "", 1, 1)
 
 
 def read_back(one, names=None):
@@ -99,10 +105,10 @@ def test_a_server_is_known_by_its_identity_and_called_by_its_present_name():
 @pytest.mark.parametrize("value", [b"", b"[]", b"{}", b"\xff", b'{"format": 1}', b'{"format": 1, "kind": 3}'])
 def test_a_damaged_record_is_an_error_that_names_the_key(value):
     with pytest.raises(ReconcilerError, match="reconciler/owned/thing/a"):
-        records.decode(SimpleNamespace(key="reconciler/owned/thing/a", value=value, create_index=1, modify_index=1), KINDS, {})
+        records.decode(pair("reconciler/owned/thing/a", value), KINDS, {})
 
 
 def test_a_record_of_a_newer_format_is_refused():
     body = json.loads(records.encode(record())) | {"format": 2}
     with pytest.raises(ReconcilerError, match="format 2"):
-        records.decode(SimpleNamespace(key="k", value=json.dumps(body).encode(), create_index=1, modify_index=1), KINDS, {})
+        records.decode(pair("k", json.dumps(body).encode()), KINDS, {})

@@ -90,6 +90,8 @@ TERMINATING_GATEWAY = optional(Services=st.lists(LINK, max_size=4, unique_by=lam
 BODIES = {"service-defaults": SERVICE_DEFAULTS, "service-intentions": SERVICE_INTENTIONS, "terminating-gateway": TERMINATING_GATEWAY}
 
 _FREE = ("Meta", "Arguments")
+_ONE_SPELLING = ("DisableAutoHostRewrite", "MaxRequestHeadersKB", "EnvoyVersion", "ConsulVersion")
+"""Keys without an alias: Consul takes them in any case, but not with underscores."""
 
 
 def spelled(body: Any, draw: Draw) -> Any:
@@ -103,5 +105,5 @@ def spelled(body: Any, draw: Draw) -> Any:
 
 def _spellings(key: str) -> st.SearchStrategy[str]:
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key).lower().replace("consecutive5xx", "consecutive_5xx")
-    # two that Consul itself takes in one spelling alone
-    return st.sampled_from([key, key.lower()] if key in ("DisableAutoHostRewrite", "MaxRequestHeadersKB") else [key, key.lower(), snake])
+
+    return st.sampled_from([key, key.lower()] if key in _ONE_SPELLING else [key, key.lower(), snake])

@@ -43,11 +43,12 @@ def test_an_update_keeps_the_state_and_the_output_and_sends_only_what_a_transact
         "ServiceTags": ["old"], "Type": "", "Interval": "", "Timeout": "", "ExposedPort": 0, "Definition": {"TCP": "old"},
         "CreateIndex": 1, "ModifyIndex": 7,
     }  # fmt: skip
-    sent = _checks.update(raw, check(tcp="a:1", output="ours"))["Check"]
+    sent = _checks.update(raw, "new", check(tcp="a:1", output="ours"))["Check"]
     assert sent == {
         "Verb": "cas",
         "Check": {
-            "Node": "n", "CheckID": "c", "ServiceID": "s", "Status": "warning", "Output": "printed", "ModifyIndex": 7, "Name": "label", "Notes": "",
+            "Node": "n", "CheckID": "c", "ServiceID": "s", "ServiceName": "new", "Status": "warning", "Output": "printed", "ModifyIndex": 7,
+            "Name": "label", "Notes": "",
             "Definition": {"TCP": "a:1"},
         },
     }  # fmt: skip

@@ -1,0 +1,100 @@
+"""The example on real servers, among things that somebody else has made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults import live
+from tests.faults.example import Manifest, example
+from tests.faults.runs import Run
+from tests.laws.mesh import Mesh
+from tests.laws.population import populate
+from tests.servers.consul import ConsulServer
+from tests.servers.counting_proxy import CountingProxy
+from tests.servers.postgres import PostgresServer
+from tests.servers.postgres_proxy import PostgresProxy, first_word, is_write
+
+
+@dataclass
+class Site(Mesh):
+    """The servers, the folder of the token file, and what was live before the example was."""
+
+    before: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def gateway(self) -> Path:
+        """The folder of the token file."""
+        return self.folder / "gateway"
+
+    @property
+    def manifest(self) -> Manifest:
+        """The example."""
+        return example(self.gateway / "token")
+
+    def run(
+        self, operation: str, manifest: Mapping[str, Any], *options: str, through: Mapping[str, str] | None = None, first: Callable[[], object] | None = None
+    ) -> Run:
+        """Start a run in a process of its own, ``through`` proxies."""
+        arguments = [operation, *(["--auto-approve"] if operation in ("apply", "destroy") else []), *options, str(self.write(manifest))]
+        return Run(arguments, {**self.environment, **(through or {})}, self.folder, first)
+
+    def managed(self) -> dict[str, Any]:
+        """What the example has made."""
+        return live.managed(self, self.gateway)
+
+    def demand_clean(self, manifest: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        """What is live is as ``manifest`` wants it, once each, and nothing that somebody else made has been touched."""
+        assert self.managed() == expected
+        assert self.plan(manifest).is_empty
+        assert self.drift(manifest).is_empty
+        assert live.untouched(self.before, self.everything()) == self.before
+        assert not live.locks(self)
+
+    def demand_nothing_left(self) -> None:
+        """All is as it was before the example was first applied."""
+        assert self.everything() == self.before
+        assert list(self.gateway.iterdir()) == []
+        assert not live.locks(self)
+
+
+@pytest.fixture(scope="session")
+def servers(no_settings_of_the_developer: None) -> Iterator[tuple[ConsulServer, PostgresServer]]:
+    """Servers of this worker's own. Postgres is not killed here, so it need not wait for the disk."""
+    with ConsulServer() as consul, PostgresServer(18, settings={"fsync": "off"}) as postgres:
+        yield consul, postgres
+
+
+@pytest.fixture
+def site(servers: tuple[ConsulServer, PostgresServer], tmp_path: Path) -> Iterator[Site]:
+    """A site at which somebody else has made something of every kind. A test leaves it as it was, or it is made anew."""
+    consul, postgres = servers
+    one = Site(consul, postgres, tmp_path)
+    one.gateway.mkdir()
+    if one.policy("foreign") is None:
+        populate(one)
+    one.before = one.everything()
+    yield one
+    live.end_sessions(one)
+    if one.everything() != one.before:
+        consul.wipe()
+        postgres.wipe()
+        raise AssertionError("the test left something behind")
+
+
+@pytest.fixture
+def consul_proxy(site: Site) -> Iterator[CountingProxy]:
+    """A proxy in front of the site's Consul."""
+    with CountingProxy(site.consul.address) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def postgres_proxy(site: Site) -> Iterator[PostgresProxy]:
+    """A proxy in front of the site's Postgres, to which a COMMIT is a write: it is when a transaction's writes happen."""
+    with PostgresProxy(site.postgres.host, site.postgres.port, counts=lambda text: is_write(text) or first_word(text) == "COMMIT") as proxy:
+        yield proxy

@@ -1,0 +1,85 @@
+"""The command line in processes of its own, which can be killed: forked from one that has imported everything, so that a run takes as long as its work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_LIMIT_S = 60
+"""After this long a run hangs."""
+
+# It has one thread, and forks before any other is started.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.faults.warm", "tests.faults.inside", __name__])
+
+
+class Run:
+    """One run, started at once. ``first`` is called in the process before the run."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, first: Callable[[], object] | None = None) -> None:
+        number = sum(1 for _ in folder.glob("run-*.out"))
+        self._files = [folder / f"run-{number}.{end}" for end in ("out", "err")]
+        self._known = threading.Event()
+        names = [str(file) for file in self._files]
+        for file in self._files:
+            file.touch(exist_ok=False)
+        self._process = _FORKS.Process(target=_run, args=(list(arguments), dict(environment), names, first), daemon=True)
+        self._process.start()
+        self._known.set()
+
+    def pid(self) -> int:
+        """Its process id; waits for it when the run is already at work while it is still being started."""
+        assert self._known.wait(_LIMIT_S)
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def code(self) -> int:
+        """Its exit code, once it has ended; minus the signal that killed it."""
+        self._process.join(_LIMIT_S)
+        if self._process.exitcode is None:
+            self._process.kill()
+            raise AssertionError(f"the run hangs\n{self.output}{self.errors}")
+        return self._process.exitcode
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.is_alive()
+
+    @property
+    def output(self) -> str:
+        """What it wrote to standard output so far."""
+        return self._files[0].read_text()
+
+    @property
+    def errors(self) -> str:
+        """What it wrote to standard error so far."""
+        return self._files[1].read_text()
+
+    @property
+    def last_line(self) -> str:
+        """The last line of standard output, which is stable."""
+        return (self.output.splitlines() or [""])[-1]
+
+    def __repr__(self) -> str:
+        return f"exit code {self._process.exitcode}\n{self.output}{self.errors}"
+
+
+def _run(arguments: list[str], environment: dict[str, str], files: list[str], first: Callable[[], Any] | None) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    for descriptor, file in enumerate([os.devnull, *files]):
+        opened = os.open(file, os.O_RDWR | os.O_APPEND)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    from reconciler.cli.main import main
+
+    if first is not None:
+        first()
+    sys.exit(main(arguments))

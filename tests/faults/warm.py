@@ -1,0 +1,23 @@
+"""Imported by the fork server, so that a run has nothing left to import or to build: what is made late to save a person's time is made here once."""
+
+from __future__ import annotations
+
+import deepdiff.diff
+import psycopg.rows
+
+import reconciler.cli.apply
+import reconciler.cli.destroy
+import reconciler.cli.main
+import reconciler.cli.reporting
+import reconciler.cli.unlock
+import reconciler.report.json
+import reconciler.report.outcome
+import reconciler.report.text
+from reconciler.engine.observe import declare  # noqa: F401
+from reconciler.engine.operations import Connections  # noqa: F401
+from reconciler.kinds import all_kinds
+from reconciler.manifest.loading import load
+from tests.faults.example import EXAMPLE
+
+load([EXAMPLE])
+all_kinds()
