@@ -68,6 +68,12 @@ def drifted_fields(record: Record, live: Live, rules: FieldRules) -> tuple[Field
     return tuple(sorted(changes, key=lambda c: c.path))
 
 
+def secret_rewritten(record: Record, live: Live, rules: FieldRules) -> bool:
+    """Whether a secret was written since the witness of the record was noted, perhaps with the value that it had: only a new record ends that drift."""
+    secrets = (path for path, last in leaves(record.specification, rules.whole) if last is WITHHELD)
+    return record.witness != live.witness and any(not isinstance(look_up(live.fields, path), Hidden) for path in secrets)
+
+
 def matches_claim(record: Record, live: Live, rules: FieldRules) -> bool:
     """Whether live is what a claim said would be created. Secrets are not part of a claim."""
     younger = live.created_index is None or live.created_index > record.modify_index

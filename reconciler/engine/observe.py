@@ -15,7 +15,7 @@ from reconciler.kinds import all_kinds
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.errors import AccessDenied, ManifestError, Refused
+from reconciler.model.errors import AccessDenied, ManifestError, ReconcilerError, Refused
 from reconciler.model.kind import Kind, Permission, Wanted
 from reconciler.model.record import Record
 from reconciler.model.resource import CONSUL, Desired, Live, System
@@ -26,8 +26,8 @@ from reconciler.systems.consul.identity import ConsulIdentity
 from reconciler.systems.consul.reader import ConsulReader
 
 _THREADS = 8
-_SUPPORTED_CONNECTIONS = frozenset[str]()
-"""What of a manifest's features the systems answer for, and no kind: nothing yet beyond plain connections."""
+_SUPPORTED_CONNECTIONS = frozenset({"postgres.password.kv"})
+"""What of a manifest's features the systems answer for, and no kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,4 +213,4 @@ def _refuse_doubles(identities: Mapping[System, str]) -> None:
     for system, identity in identities.items():
         other = seen.setdefault((system.type, identity), system)
         if other is not system:
-            raise Refused(f"{other} and {system} are one and the same system ({identity}): name it once")
+            raise ReconcilerError(f"{other} and {system} are one and the same system ({identity}): name it once")

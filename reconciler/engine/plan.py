@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.engine.consequences import forget_occupied, retain_needs, still_needed, without_settled_dependants
-from reconciler.engine.diff import Differences, compare, matches_claim, recordable
+from reconciler.engine.diff import Differences, compare, matches_claim, recordable, secret_rewritten
 from reconciler.engine.order import edges_of, in_order
 from reconciler.engine.settle import settle, value_after
-from reconciler.engine.situation import Situation, is_ours
+from reconciler.engine.situation import Situation, incarnation, is_ours
 from reconciler.model.address import Address, matches
 from reconciler.model.change import Action, Change, FieldChange, Plan, Reason, Refusal
 from reconciler.model.diagnostic import Diagnostic
@@ -152,11 +152,13 @@ class _Planner:
         if immutable and not self.situation.kinds[desired.address.kind].replaces:
             return _requires_replacement(desired, immutable)
         if immutable:
-            return replace(change, action=Action.REPLACE, deletes_superseded=(*record.superseded, *filter(None, [record.incarnation])))
+            # the live one's incarnation, not the record's: a claim has none
+            return replace(change, action=Action.REPLACE, deletes_superseded=(*record.superseded, *filter(None, [incarnation(live)])))
         if fields:
             return change
-        if unfinished or not _record_is_current(desired, record, self.situation):
-            return replace(change, action=Action.RECORD, reasons=reasons or (Reason.MANIFEST,))
+        rewritten = secret_rewritten(record, live, self.situation.rules(desired.address))
+        if unfinished or rewritten or not _record_is_current(desired, record, self.situation):
+            return replace(change, action=Action.RECORD, reasons=reasons or (Reason.DRIFTED if rewritten else Reason.MANIFEST,))
         return None
 
 

@@ -26,6 +26,8 @@ from reconciler.model.errors import ManifestError
 
 def load(paths: Sequence[str | os.PathLike[str]]) -> LoadedManifest:
     """The manifest in ``paths``, the later ones merged over the earlier. Raises ManifestError with every mistake there is."""
+    if not paths:
+        raise ManifestError([Diagnostic(None, "", "no manifest is given", "give the path of one")])
     texts: list[tuple[str, str]] = []
     unreadable: list[Diagnostic] = []
     for path in map(Path, paths):

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, c
 
 from reconciler.manifest.fields import ENV_NAME, KV_KEY, LOCAL_PATH, Text
 from reconciler.manifest.mistake import Mistake, Mistakes, PathPart
-from reconciler.manifest.suggestion import unknown
+from reconciler.manifest.suggestion import closest, unknown
 from reconciler.model.address import Address
 from reconciler.model.secret import Generate, Reference, Secret, SecretSource
 
@@ -97,7 +97,10 @@ class SecretForms:
             return Mistake("must not be generated here", "put {generate: …} into a kv entry and write {kv: KEY} here", (form,))
         if form in REFERENCE_FORMS:
             return Mistake(f"cannot be taken from {{{form}: …}}", f"write one of {self._spelled()}", (form,))
-        return unknown(form, self.forms, (form,), "form of reference")
+        if closest(form, self.forms):
+            return unknown(form, self.forms, (form,), "form of reference")
+        # not named: it may be the secret itself, as in `password: {hunter2}`
+        return Mistake("must be a string or one reference", f"write one of {self._spelled()}")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.parse)
@@ -131,7 +134,10 @@ def within(parse: Callable[[Any], Any], value: Any, *path: PathPart) -> Any:
 
 
 def _env(value: Any) -> SecretSource:
-    return SecretSource("env", _text(ENV_NAME, value, "env", "write {env: NAME}"))
+    if not isinstance(value, str) or ENV_NAME.compiled.fullmatch(value) is None:
+        # not shown: it may be the secret itself
+        raise Mistakes([Mistake(f"must be {ENV_NAME.must_be}", ENV_NAME.what_to_do, ("env",))])
+    return SecretSource("env", value)
 
 
 def _file(value: Any) -> SecretSource:

@@ -41,14 +41,15 @@ def troubles(root: Node) -> Iterator[Diagnostic]:
     for path, node in walk(root):
         for trouble in node.troubles or ():
             at = path if trouble.key is None else (*path, trouble.key)
-            remedy = trouble.masked if trouble.masked and may_be_secret(at) else trouble.what_to_do
+            remedy = trouble.masked if trouble.masked and may_be_secret(root, at) else trouble.what_to_do
             yield diagnostic(root, at, trouble.what, remedy, place(trouble.spot))
 
 
-def may_be_secret(path: TreePath) -> bool:
+def may_be_secret(root: Node, path: TreePath) -> bool:
     """Whether what stands at ``path`` must not be shown in a message."""
     if path[:1] == ("kv",) and len(path) > 1:
-        return is_sensitive_key(str(path[1]))
+        sensitive = root.at(*path[:2], "sensitive")
+        return sensitive.value is not False if sensitive is not None else is_sensitive_key(str(path[1]))
     return any(part in ("password", "sslpassword", "token") for part in path[1:])
 
 
@@ -100,7 +101,7 @@ class _Wrong:
         value = self.node.value
         if isinstance(value, dict | list):
             return "a mapping" if isinstance(value, dict) else "a list"
-        if may_be_secret(self.path):
+        if may_be_secret(self.root, self.path):
             return {bool: "true or false", int: "a number", float: "a number"}.get(type(value), "a string")
         kind = {bool: "the boolean", int: "the number", float: "the number"}.get(type(value), "the string")
         return f"{kind} {self.node.written or shown(str(value))}"
@@ -145,7 +146,8 @@ def _extra(wrong: _Wrong) -> Mistake:
 def _string(wrong: _Wrong) -> Mistake:
     if isinstance(wrong.node.value, dict | list):
         return Mistake(f"must be a string, not {wrong.found}", wrong.assigned('"…"'))
-    remedy = "put it in quotes" if may_be_secret(wrong.path) else wrong.assigned(f'"{wrong.node.written}"')
+    written = (wrong.node.written or "").replace("0o", "0")  # a file mode as other programs write it
+    remedy = "put it in quotes" if may_be_secret(wrong.root, wrong.path) else wrong.assigned(f'"{written}"')
     return Mistake(f"must be a string, not {wrong.found}", remedy)
 
 
@@ -182,7 +184,7 @@ def _mapping(wrong: _Wrong) -> Mistake:
 
 
 def _list(wrong: _Wrong) -> Mistake:
-    item = shown(wrong.node.value) if isinstance(wrong.node.value, str) and not may_be_secret(wrong.path) else "…"
+    item = shown(wrong.node.value) if isinstance(wrong.node.value, str) and not may_be_secret(wrong.root, wrong.path) else "…"
     return Mistake(f"must be a list, not {wrong.found}", wrong.assigned(f"[{item}]"))
 
 

@@ -48,6 +48,10 @@ def test_refused_permission_is_said_as_such(tmp_path, monkeypatch):
     assert refusal(tmp_path / "m") == f"{tmp_path}/m: may not be read by this user: change its permissions, or run as another user"
 
 
+def test_no_file_at_all():
+    assert refusal() == "no manifest is given: give the path of one"
+
+
 def test_path_with_nul():
     assert "cannot be read (embedded null byte)" in refusal("a\0b")
 
@@ -133,7 +137,7 @@ unknown: 1
     with pytest.raises(ManifestError) as raised:
         load_text(text)
 
-    assert [(d.place.line, d.what) for d in raised.value.diagnostics] == [
+    assert [(d.place.line, d.what) for d in raised.value.diagnostics if d.place] == [
         (3, 'login must be true or false, not the string "maybe"'),
         (5, "must be a string, not the number 5"),
         (6, "refers to itself (b → c → b)"),
@@ -160,7 +164,8 @@ kv: {my/password: [hunter2], my/token: {value: 999}, my/secret: 0999}
         load_text(text)
 
     said = str(raised.value)
-    for secret in ("999", "2030-01-01"):
+    assert len(raised.value.diagnostics) == 8
+    for secret in ("hunter2", "999", "2030-01-01"):
         assert secret not in said
 
 

@@ -207,8 +207,10 @@ def test_rules_file_that_is_too_large_or_no_text_is_refused(tmp_path):
     [("10s", 10 * 10**9), ("1m30s", 90 * 10**9), ("1.5h", 5400 * 10**9), ("250ms", 250 * 10**6), ("3us", 3000), ("3µs", 3000), ("7ns", 7)],
 )
 def test_durations(written, nanoseconds):
-    timeout = manifest(f"consul: {{timeout: {written}}}").consul.timeout
+    consul = manifest(f"consul: {{timeout: {written}}}").consul
 
+    assert consul is not None
+    timeout = consul.timeout
     assert timeout == written
     assert isinstance(timeout, Duration)
     assert timeout.nanoseconds == nanoseconds
