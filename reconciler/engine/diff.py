@@ -69,7 +69,7 @@ def drifted_fields(record: Record, live: Live, rules: FieldRules) -> tuple[Field
 
 
 def secret_rewritten(record: Record, live: Live, rules: FieldRules) -> bool:
-    """Whether a secret was written since the witness of the record was noted, perhaps with the value that it had: only a new record ends that drift."""
+    """Whether a secret was written since the record noted its witness, perhaps with the same value: only a new record ends that drift."""
     secrets = (path for path, last in leaves(record.specification, rules.whole) if last is WITHHELD)
     return record.witness != live.witness and any(not isinstance(look_up(live.fields, path), Hidden) for path in secrets)
 
@@ -83,30 +83,26 @@ def matches_claim(record: Record, live: Live, rules: FieldRules) -> bool:
 
 def recordable(fields: Fields) -> dict[str, Value]:
     """What of a specification goes into its record: secrets withheld, long texts as digests, of a generated value only how it was generated."""
-    recorded: dict[str, Value] = {}
-    for key, value in fields.items():
-        if isinstance(value, Generate):
-            recorded[key] = value
-        elif is_secret(value):
-            recorded[key] = WITHHELD
-        elif isinstance(value, Mapping):
-            recorded[key] = recordable(value)
-        elif isinstance(value, str | Semantic) and len(canonical(value).encode("utf-8", "surrogateescape")) > LONG_TEXT_BYTES:
-            recorded[key] = Digest.of(canonical(value))
-        else:
-            recorded[key] = value
-    return recorded
+    return {key: _recordable(value) for key, value in fields.items()}
+
+
+def _recordable(value: Value) -> Value:
+    if isinstance(value, Mapping):
+        return recordable(value)
+    if isinstance(value, list):
+        return [_recordable(item) for item in value]
+    if isinstance(value, str | Semantic) and len(canonical(value).encode("utf-8", "surrogateescape")) > LONG_TEXT_BYTES:
+        return Digest.of(canonical(value))
+    return WITHHELD if is_secret(value) and not isinstance(value, Generate) else value
 
 
 def recorded_same(path: Path, last: Value, have: Value, rules: FieldRules) -> bool:
     """Whether a live value is the recorded one."""
     if isinstance(last, Generate):
         return have is not ABSENT
-    if isinstance(last, Digest):
-        return have is not ABSENT and not is_secret(have) and Digest.of(canonical(have)) == last
     if is_secret(have):
         return False
-    return rules.same(path, last, have)
+    return rules.same(path, last, _recordable(have))
 
 
 def merged(desired: Fields, changes: tuple[FieldChange, ...], live: Live, rules: FieldRules) -> dict[str, Value]:
@@ -149,7 +145,7 @@ def _change(path: Path, have: Value, want: Value, last: Value, rules: FieldRules
         # A secret tells nothing of what it was: it drifted when the live thing was rewritten since, else the manifest's changed (DESIGN §5).
         return FieldChange(path, have, want, drifted=recorded and rewritten, manifest=recorded and not rewritten)
     drifted = recorded and last is not ABSENT and not recorded_same(path, last, have, rules)
-    manifest = recorded and (last is ABSENT or not recorded_same(path, last, want, rules))
+    manifest = recorded and (last is ABSENT or isinstance(last, Generate) or not recorded_same(path, last, want, rules))
     return FieldChange(path, have, want, drifted=drifted, manifest=manifest, parts=parts_of(path, have, want))
 
 

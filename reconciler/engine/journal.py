@@ -14,6 +14,7 @@ from reconciler.model.value import JSON
 from reconciler.ownership.lock import Lock
 from reconciler.ownership.records import delete_operation, put_operation
 from reconciler.systems.consul.client import Consul
+from reconciler.systems.consul.http import encoded
 from reconciler.systems.consul.transactions import TransactionDenied, TransactionRejected
 
 _MAX_OPERATIONS: Final = 128
@@ -68,7 +69,7 @@ class Journal:
             try:
                 results = self._consul.transaction([self._lock.check(), *(o for _, operations in batch for o in operations)])
             except (TransactionRejected, TransactionDenied) as rejected:
-                failed = _failed(batch, rejected)
+                failed = self._failed(batch, rejected)
                 faults |= failed
                 batch = [(e, o) for e, o in batch if e.address not in failed]
             except SystemFault as fault:
@@ -77,6 +78,19 @@ class Journal:
                 self._remember(batch, results)
                 return faults
         return faults
+
+    def _failed(self, batch: list[tuple[Entry, list[Operation]]], rejected: TransactionRejected | TransactionDenied) -> dict[Address, SystemFault]:
+        owners = [None, *(e.address for e, operations in batch for _ in operations)]
+        failed: dict[Address, SystemFault] = {}
+        for index, what in rejected.failures:
+            address = owners[index]
+            if address is None:
+                self._lock.lose()
+                raise LockLost(f"the lock was lost: {what}")
+            failed.setdefault(address, _fault(rejected, what))
+        if not failed:
+            raise rejected
+        return failed
 
     def _remember(self, batch: list[tuple[Entry, list[Operation]]], results: Sequence[JSON]) -> None:
         indexes = {r["KV"]["Key"]: r["KV"] for r in results if r.get("KV")}
@@ -89,19 +103,6 @@ class Journal:
                 self._stored[key] = replace(entry.record, created_index=pair["CreateIndex"], modify_index=pair["ModifyIndex"])
 
 
-def _failed(batch: list[tuple[Entry, list[Operation]]], rejected: TransactionRejected | TransactionDenied) -> dict[Address, SystemFault]:
-    owners = [None, *(e.address for e, operations in batch for _ in operations)]
-    failed: dict[Address, SystemFault] = {}
-    for index, what in rejected.failures:
-        address = owners[index]
-        if address is None:
-            raise LockLost(f"the lock was lost: {what}")
-        failed.setdefault(address, _fault(rejected, what))
-    if not failed:
-        raise rejected
-    return failed
-
-
 def _fault(rejected: TransactionRejected | TransactionDenied, what: str) -> SystemFault:
     if isinstance(rejected, TransactionDenied):
         return AccessDenied(f"{what}: grant that, or use another token")
@@ -112,7 +113,7 @@ def _batches(prepared: list[tuple[Entry, list[Operation]]]) -> list[list[tuple[E
     batches: list[list[tuple[Entry, list[Operation]]]] = []
     count, size = _MAX_OPERATIONS, 0
     for entry, operations in prepared:
-        entry_size = sum(len(str(o)) for o in operations)
+        entry_size = len(encoded(operations))
         if not batches or count + len(operations) >= _MAX_OPERATIONS or size + entry_size > _MAX_BYTES:
             batches.append([])
             count, size = 0, 0

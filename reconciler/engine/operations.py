@@ -58,7 +58,7 @@ class Options:
 def validate(loaded: LoadedManifest) -> tuple[int, list[Diagnostic]]:
     """Check offline: how many resources the manifest wants, and what of it this version cannot apply yet. Raises ManifestError with every mistake."""
     desired = declare(loaded)
-    in_order({a: d.needs for a, d in desired.items()})
+    in_order(desired)
     return len(desired), unsupported(loaded)
 
 

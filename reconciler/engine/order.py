@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from reconciler.engine.situation import Situation
@@ -10,6 +10,7 @@ from reconciler.model.address import Address
 from reconciler.model.change import Action, Change
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import ManifestError
+from reconciler.model.resource import Desired
 
 
 def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Address, frozenset[Address]]:
@@ -18,7 +19,7 @@ def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Ad
     edges: dict[Address, set[Address]] = {a: set() for a in changes}
     for address, change in changes.items():
         if change.desired is not None:
-            edges[address] |= {n for n in change.desired.needs if n in changes and changes[n].desired is not None}
+            edges[address] |= {n for n in change.desired.needs | change.desired.after if n in changes and changes[n].desired is not None}
         for key in change.record.needs if change.record else ():
             needed = by_key.get(key)
             if needed is not None and changes[needed].action in (Action.DELETE, Action.FORGET):
@@ -26,9 +27,9 @@ def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Ad
     return {a: frozenset(e - {a}) for a, e in edges.items()}
 
 
-def in_order(needs: Mapping[Address, Iterable[Address]]) -> list[Address]:
+def in_order(desired: Mapping[Address, Desired]) -> list[Address]:
     """The addresses, what is needed first, otherwise by address. Raises ManifestError when they need each other in a circle."""
-    sorter = TopologicalSorter({address: sorted(n for n in needs[address] if n in needs) for address in sorted(needs)})
+    sorter = TopologicalSorter({a: sorted((desired[a].needs | desired[a].after) & desired.keys()) for a in sorted(desired)})
     try:
         return list(sorter.static_order())
     except CycleError as error:

@@ -35,7 +35,7 @@ def make_plan(situation: Situation, consents: Consents) -> Plan:
     if missing:
         raise ManifestError(missing)
     planner = _Planner(situation, consents)
-    for address in in_order({a: d.needs for a, d in situation.desired.items()}):
+    for address in in_order(situation.desired):
         planner.decide_desired(address)
     for address, record in sorted(situation.owned().items()):
         if address not in situation.desired:

@@ -82,7 +82,7 @@ def same_value(manifest: Manifest, root: Node) -> Iterator[Diagnostic]:
     for label, service in manifest.external_services.items():
         for name, check in (service.checks or {}).items():
             path: TreePath = ("external_services", label, "checks", name)
-            groups.append((("check", service.node.lower(), check.id), path, "give it an id of its own: check IDs are unique on a node"))
+            groups.append((("check", service.node.lower(), check.id.lower()), path, "give it an id of its own: check IDs are unique on a node"))
     for name, intention in manifest.intentions.items():
         for label, source in intention.sources.items():
             groups.append((("source", name, source.name, source.peer), ("intentions", name, "sources", label), "remove one of them"))

@@ -51,7 +51,8 @@ class Desired:
     """One resource as the manifest wants it, in the normal form of its kind.
 
     ``fields`` has only what the manifest sets. ``needs`` must exist before this one and go after it; those in ``must_exist`` are an error when
-    they are neither declared nor live, the others only give the order. A field that must not be shown holds a type of
+    they are neither declared nor live, the others only give the order. ``after`` are written before this one when one plan changes both, and no more:
+    that is not recorded, so nothing waits for it or is kept for it later. A field that must not be shown holds a type of
     :mod:`reconciler.model.secret`, also when it was written as a literal.
     """
 
@@ -65,6 +66,7 @@ class Desired:
     on_removal: OnRemoval | None = None
     protect: bool = False
     adopt: bool = False
+    after: frozenset[Address] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

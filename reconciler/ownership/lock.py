@@ -13,13 +13,14 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from reconciler.model.errors import Locked, LockLost, LostRace, SystemFault
+from reconciler.model.errors import Locked, LockLost, LostRace, OutcomeUnknown, SystemFault, Unreachable
 from reconciler.model.kind import Operation
 from reconciler.systems.consul.client import Consul
 
@@ -41,11 +42,13 @@ class Holder:
     pid: int = 0
     start_time: str = ""
     boot_id: str = ""
+    pid_namespace: str = ""
 
     @property
     def is_dead(self) -> bool:
-        """Whether it was a process of this machine that has ended. False for other machines: that cannot be told."""
-        return bool(self.boot_id) and self.boot_id == _boot_id() and _start_time(self.pid) != self.start_time
+        """Whether it was a process of this machine that has ended. False for other machines and containers: that cannot be told."""
+        known = bool(self.boot_id and self.pid_namespace)
+        return known and (self.boot_id, self.pid_namespace) == (_boot_id(), _pid_namespace()) and _has_ended(self.pid, self.start_time)
 
     def __str__(self) -> str:
         if not self.who:
@@ -79,7 +82,7 @@ class Lock:
         try:
             self._acquire()
         except BaseException:
-            self._consul.destroy_session(self._session)
+            self._let_go()
             raise
         self._renewer = threading.Thread(target=self._renew, name="lock renewal", daemon=True)
         self._renewer.start()
@@ -89,13 +92,7 @@ class Lock:
         self._ended.set()
         if self._renewer is not None:
             self._renewer.join()
-        try:
-            if not self._lost.is_set():
-                self._consul.transaction([self.check(), {"KV": {"Verb": "delete", "Key": self._key}}])
-            self._consul.destroy_session(self._session)
-        except SystemFault:
-            # What was applied is applied; the session ends by its TTL, and saying so would hide the real outcome.
-            return
+        self._let_go()
 
     @property
     def session(self) -> str:
@@ -109,6 +106,10 @@ class Lock:
     def is_fresh(self) -> bool:
         """Whether it was renewed less than half a TTL ago, so that a write that Consul cannot fence may be started."""
         return not self._lost.is_set() and time.monotonic() - self._renewed < TTL_S / 2
+
+    def lose(self) -> None:
+        """Consul has said that somebody else has it, or may have it: from now on it is not fresh."""
+        self._lost.set()
 
     def demand(self) -> None:
         """Raises LockLost when it is not fresh any more."""
@@ -131,12 +132,29 @@ class Lock:
                 raise Locked("interrupted while waiting for the lock")
             self._renew_while_waiting()
 
+    def _let_go(self) -> None:
+        """Give up the lock, where it is ours, and only then the session: ending that with the lock would start the lock delay.
+
+        What fails here is not told: it would hide the real outcome, and the session ends by its TTL.
+        """
+        try:
+            self._consul.transaction([self.check(), {"KV": {"Verb": "delete", "Key": self._key}}])
+        except Unreachable:
+            return
+        except SystemFault:
+            pass
+        with suppress(SystemFault):
+            self._consul.destroy_session(self._session)
+
     def _try(self) -> bool:
         value = base64.b64encode(json.dumps(_self_description(self._operation), sort_keys=True).encode()).decode()
         try:
             self._consul.transaction([{"KV": {"Verb": "lock", "Key": self._key, "Value": value, "Session": self._session}}])
         except LostRace:
             return False
+        except OutcomeUnknown:
+            holder = read_holder(self._consul, self._name)
+            return holder is not None and holder.session == self._session
         return True
 
     def _renew_while_waiting(self) -> None:
@@ -166,7 +184,8 @@ def read_holder(consul: Consul, name: str) -> Holder | None:
         return None
     try:
         body: dict[str, Any] = json.loads(pair.value)
-        return Holder(session=pair.session, **{k: body[k] for k in ("who", "host", "since", "operation", "pid", "start_time", "boot_id")})
+        words = {k: str(body[k]) for k in ("who", "host", "since", "operation", "start_time", "boot_id", "pid_namespace")}
+        return Holder(session=pair.session, pid=int(body["pid"]), **words)
     except (ValueError, KeyError, TypeError):
         return Holder(session=pair.session)
 
@@ -187,8 +206,9 @@ def _self_description(operation: str) -> dict[str, Any]:
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "operation": operation,
         "pid": os.getpid(),
-        "start_time": _start_time(os.getpid()),
+        "start_time": _state_and_start_time(os.getpid())[1],
         "boot_id": _boot_id(),
+        "pid_namespace": _pid_namespace(),
     }
 
 
@@ -206,10 +226,32 @@ def _boot_id() -> str:
         return ""
 
 
-def _start_time(pid: int) -> str:
-    """The process' start time in clock ticks since boot, or empty when there is no such process (a zombie has ended too)."""
+def _pid_namespace() -> str:
+    """Containers on one machine share its boot ID, but not the meaning of a process ID."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _has_ended(pid: int, start_time: str) -> bool:
+    state, started = _state_and_start_time(pid)
+    if state:
+        return state in ("Z", "X") or started != start_time
+    # /proc may hide the processes of other users (hidepid); asking to signal one tells whether it exists
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return pid > 0
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _state_and_start_time(pid: int) -> tuple[str, str]:
+    """One letter (``Z``, ``X``: it has ended), and the start time in clock ticks since boot; empty when there is no such process to be seen."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
-        return ""
-    return "" if fields[0] in ("Z", "X") else fields[19]
+        return "", ""
+    return fields[0], fields[19]

@@ -46,10 +46,15 @@ class Command:
     environment: Mapping[str, str]
     program: Sequence[str] = ("-m", "reconciler.cli.main")
 
+    @property
+    def whole_environment(self) -> dict[str, str]:
+        """With what Python needs to find the program, and whatever was decided about its caches."""
+        python = {name: value for name, value in os.environ.items() if name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")}
+        return {**self.environment, **python, "PYTHONPATH": str(ROOT)}
+
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """A running process; ``options`` are those of Popen."""
-        environment = {**self.environment, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", "")}
-        return subprocess.Popen([sys.executable, *self.program, *arguments], cwd=self.folder, env=environment, **options)
+        return subprocess.Popen([sys.executable, *self.program, *arguments], cwd=self.folder, env=self.whole_environment, **options)
 
     def __call__(self, *arguments: str, expect: int | None = None, **options: Any) -> Run:
         """Run it to its end, with no terminal; it must end with ``expect``, if that is given."""

@@ -15,9 +15,7 @@ from tests.faults.runs import Run
 from tests.laws.mesh import Mesh
 from tests.laws.population import populate
 from tests.servers.consul import ConsulServer
-from tests.servers.counting_proxy import CountingProxy
 from tests.servers.postgres import PostgresServer
-from tests.servers.postgres_proxy import PostgresProxy, first_word, is_write
 
 
 @dataclass
@@ -25,6 +23,8 @@ class Site(Mesh):
     """The servers, the folder of the token file, and what was live before the example was."""
 
     before: dict[str, Any] = field(default_factory=dict)
+    disposable: bool = False
+    """Whether the test may leave things behind."""
 
     @property
     def gateway(self) -> Path:
@@ -83,18 +83,4 @@ def site(servers: tuple[ConsulServer, PostgresServer], tmp_path: Path) -> Iterat
     if one.everything() != one.before:
         consul.wipe()
         postgres.wipe()
-        raise AssertionError("the test left something behind")
-
-
-@pytest.fixture
-def consul_proxy(site: Site) -> Iterator[CountingProxy]:
-    """A proxy in front of the site's Consul."""
-    with CountingProxy(site.consul.address) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def postgres_proxy(site: Site) -> Iterator[PostgresProxy]:
-    """A proxy in front of the site's Postgres, to which a COMMIT is a write: it is when a transaction's writes happen."""
-    with PostgresProxy(site.postgres.host, site.postgres.port, counts=lambda text: is_write(text) or first_word(text) == "COMMIT") as proxy:
-        yield proxy
+        assert one.disposable, "the test left something behind"

@@ -27,9 +27,16 @@ def example(token_file: Path) -> Manifest:
     return manifest
 
 
+def written(manifest: Manifest, password: str = "written") -> Manifest:
+    """The same with a password that is not generated, so that it can be changed."""
+    other = deepcopy(manifest)
+    other["kv"][KEY] = password
+    return other
+
+
 def changed(manifest: Manifest) -> Manifest:
     """The same with one field of every kind changed."""
-    other = deepcopy(manifest)
+    other = written(manifest, "changed")
     other["mesh_credentials"]["policies"]["carbonio-gateway-policy"]["rules"]["service"]["carbonio-files-cache"] = "write"
     other["mesh_credentials"]["tokens"][LABEL]["description"] = "changed"
     other["mesh_credentials"]["tokens"][LABEL]["file"]["mode"] = "0640"
@@ -40,7 +47,6 @@ def changed(manifest: Manifest) -> Manifest:
     other["intentions"][NAME] = {"carbonio-files": "allow", "carbonio-backup": "deny"}
     other["config_entries"][0]["MaxInboundConnections"] = 7
     other["kv"]["carbonio-files/db-name"] = "changed"
-    other["kv"][KEY] = "changed too, and with it the role's password"
     other["db_roles"][NAME]["connection_limit"] = 9
     other["databases"][NAME]["connection_limit"] = 8
     return other

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,15 @@ class Run:
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, first: Callable[[], object] | None = None) -> None:
         number = sum(1 for _ in folder.glob("run-*.out"))
         self._files = [folder / f"run-{number}.{end}" for end in ("out", "err")]
-        self._known = threading.Event()
         names = [str(file) for file in self._files]
         for file in self._files:
             file.touch(exist_ok=False)
         self._process = _FORKS.Process(target=_run, args=(list(arguments), dict(environment), names, first), daemon=True)
         self._process.start()
-        self._known.set()
 
+    @property
     def pid(self) -> int:
-        """Its process id; waits for it when the run is already at work while it is still being started."""
-        assert self._known.wait(_LIMIT_S)
+        """Its process id."""
         assert self._process.pid is not None
         return self._process.pid
 

@@ -51,7 +51,15 @@ class Fate(Enum):
     """The same, and nothing is forwarded any more, as on a dead network."""
 
 
-Callback = Callable[[Write], Fate | None]
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a callback has the proxy answer in Consul's place; before forwarding, Consul never sees the write."""
+
+    status: int
+    text: str
+
+
+Callback = Callable[[Write], Fate | Refusal | None]
 """Called right before a write is forwarded, or when its answer has arrived and was not passed on. ``None`` is :attr:`Fate.PASS`."""
 
 
@@ -152,14 +160,14 @@ class CountingProxy:
             self.writes.append(write)
             return write
 
-    def _decide(self, callback: Callback | None, write: Write | None) -> bool:
-        """Whether to go on with this request."""
+    def _decide(self, callback: Callback | None, write: Write | None) -> Fate | Refusal:
+        """How to go on with this request."""
         if self._ended.is_set():
-            return False
+            return Fate.END
         fate = callback(write) if callback and write else None
         if fate is Fate.END:
             self._ended.set()
-        return fate in (None, Fate.PASS)
+        return fate or Fate.PASS
 
 
 def _killer(number: int, pid: Callable[[], int]) -> Callback:
@@ -200,12 +208,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """One request. The connection to Consul is kept as long as the client keeps its own."""
         body = self._body()
         write = self.proxy._count(self.command, self.path, body)
-        if not self.proxy._decide(self.proxy.before, write):
-            self._cut()
+        if not self._goes_on(self.proxy._decide(self.proxy.before, write)):
             return
         answer, content = self._forward(body)
-        if not self.proxy._decide(self.proxy.after, write):
-            self._cut()
+        if not self._goes_on(self.proxy._decide(self.proxy.after, write)):
             return
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.getheaders():
@@ -218,8 +224,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815  # the names that the library calls
 
-    def _cut(self) -> None:
-        self.close_connection = True
+    def _goes_on(self, fate: Fate | Refusal) -> bool:
+        """Whether the request is to pass; if not, the client has its answer, or its connection ends without one."""
+        if isinstance(fate, Refusal):
+            self.send_response_only(fate.status)
+            self.send_header("Content-Length", str(len(fate.text)))
+            self.end_headers()
+            self.wfile.write(fate.text.encode())
+        else:
+            self.close_connection = self.close_connection or fate is not Fate.PASS
+        return fate is Fate.PASS
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":

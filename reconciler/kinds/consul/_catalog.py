@@ -23,8 +23,8 @@ def service_address(node: str, service_id: str) -> Address:
 
 
 def nodes_with_services(system: ConsulReader) -> dict[str, Mapping[str, JSON]]:
-    """Every node with its services and checks, by its name in lower case."""
-    return {node["Node"].lower(): node for node in system.node_services()}
+    """Every node with its services and checks, by its name in lower case. Nodes that a cluster peer exports are none of ours."""
+    return {node["Node"].lower(): node for node in system.node_services() if not node.get("PeerName")}
 
 
 def is_agent(node: Mapping[str, JSON]) -> bool:

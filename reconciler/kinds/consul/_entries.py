@@ -7,55 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from reconciler.kinds.consul._catalog import service_address
-from reconciler.kinds.consul._forms import Dropped, Enterprise, Flag, Free, Keyed, Number, Reading, Rows, Shape, Span, Table, Text
-from reconciler.kinds.consul._rules import grants, understand, understand_mapping
-from reconciler.manifest.models import Manifest
+from reconciler.kinds.consul._forms import Keyed, Rows, Table
+from reconciler.kinds.consul._surroundings import Surroundings, entry_address
+from reconciler.kinds.consul._values import Dropped, Enterprise, Flag, Free, Number, Reading, Shape, Span, Text
 from reconciler.model.address import Address
 from reconciler.model.value import Value
-
-
-def entry_address(kind: str, name: str) -> Address:
-    """The address of a config entry; Consul folds the case of its name."""
-    return Address.of("config-entry", kind, name, fold=True)
-
-
-class Surroundings:
-    """What else the manifest declares that config entries need first. ``entries`` are all of its config entries, in normal form."""
-
-    def __init__(self, manifest: Manifest, entries: Mapping[Address, Mapping[str, Value]]) -> None:
-        self._manifest = manifest
-        self.entries = entries
-
-    @cached_property
-    def _policies(self) -> list[tuple[Address, Mapping[str, Any]]]:
-        found: list[tuple[Address, Mapping[str, Any]]] = []
-        for label, entry in self._manifest.mesh_credentials.policies.items():
-            rules = understand(entry.rules) if isinstance(entry.rules, str) else understand_mapping(entry.rules)
-            found.append((Address.of("acl-policy", entry.name or label, fold=True), rules.rules))
-        return found
-
-    def policies_that_write(self, services: set[str]) -> Iterator[Address]:
-        """The policies that grant writing one of the services, ``*`` for any."""
-        return (address for address, rules in self._policies if any(grants(rules, "service", service) for service in services))
-
-    def external_services(self, names: set[str]) -> Iterator[Address]:
-        """The external services with these names, ``*`` for all."""
-        for label, entry in self._manifest.external_services.items():
-            service = entry.service or label
-            if service in names or "*" in names:
-                yield service_address(entry.node, entry.id or service)
-
 
 Check = Callable[[str, Mapping[str, Value], Reading], None]
 """Notes what Consul would refuse about the entry of this name with these fields, beyond its shape."""
 
 Needs = Callable[[str, Mapping[str, Value], Surroundings], Iterator[Address]]
-"""What must be written before the entry of this name with these fields, as far as it is declared."""
+"""What must be written before the entry of this name with these fields."""
+
+
+def _nothing(_name: str, _fields: Mapping[str, Value], _surroundings: Surroundings) -> Iterator[Address]:
+    yield from ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +32,16 @@ class Declaration:
     """One kind of config entry.
 
     ``read`` and ``write`` are the resources of the ACL rights; the segment is the entry's name, but for the resources that have none
-    (``mesh``, ``operator``). ``section`` is the section of the manifest that has entries of this kind besides ``config_entries``.
+    (``mesh``, ``operator``). ``needs`` and ``after`` are those of :class:`~reconciler.model.resource.Desired`. ``section`` is the section of the
+    manifest that has entries of this kind besides ``config_entries``.
     """
 
     kind: str
     form: Table
     read: Literal["service", "intention", "mesh"]
     write: Literal["service", "intention", "mesh"]
-    needs: Needs
+    needs: Needs = _nothing
+    after: Needs = _nothing
     section: str = ""
     check: Check | None = None
 
@@ -142,7 +113,7 @@ _SERVICE_DEFAULTS: Final = _entry(
 )
 
 
-def _before_service_defaults(name: str, fields: Mapping[str, Value], surroundings: Surroundings) -> Iterator[Address]:
+def _after_permissions_went(name: str, fields: Mapping[str, Value], surroundings: Surroundings) -> Iterator[Address]:
     # The way back from http: intentions must have lost their permissions first. With permissions it is the other way round, see below.
     intentions = entry_address("service-intentions", name)
     if intentions in surroundings.entries and not _permissions(surroundings.entries[intentions]) and fields.get("Protocol") not in _HTTP_PROTOCOLS:
@@ -200,7 +171,7 @@ def _check_intentions(name: str, fields: Mapping[str, Value], reading: Reading) 
                 )
 
 
-def _before_service_intentions(name: str, fields: Mapping[str, Value], _: Surroundings) -> Iterator[Address]:
+def _needs_of_intentions(name: str, fields: Mapping[str, Value], _: Surroundings) -> Iterator[Address]:
     if _permissions(fields):
         yield entry_address("proxy-defaults", "global")
         yield entry_address("service-defaults", name)
@@ -218,19 +189,23 @@ _LINK: Final = _table(Name=_TEXT, CAFile=_TEXT, CertFile=_TEXT, KeyFile=_TEXT, S
 _TERMINATING_GATEWAY: Final = _entry(Services=Keyed(("Name",), _LINK))
 
 
-def _before_terminating_gateway(name: str, fields: Mapping[str, Value], surroundings: Surroundings) -> Iterator[Address]:
+def _needs_of_gateway(name: str, fields: Mapping[str, Value], surroundings: Surroundings) -> Iterator[Address]:
     # A gateway that is linked before its token may write the service never starts serving it (facts/consul.md §5, "Grant before link").
     linked = set(fields.get("Services") or {})
     yield from surroundings.policies_that_write({name, *linked})
     yield from surroundings.external_services(linked)
-    for service in sorted(linked - {"*"}):
-        yield entry_address("service-defaults", service)
+
+
+def _after_protocols(_name: str, fields: Mapping[str, Value], _: Surroundings) -> Iterator[Address]:
+    return (entry_address("service-defaults", service) for service in fields.get("Services") or {} if service != "*")
 
 
 _ALL: Final = (
-    Declaration("service-defaults", _SERVICE_DEFAULTS, "service", "service", _before_service_defaults),
-    Declaration("service-intentions", _SERVICE_INTENTIONS, "intention", "intention", _before_service_intentions, "intentions", _check_intentions),
-    Declaration("terminating-gateway", _TERMINATING_GATEWAY, "service", "mesh", _before_terminating_gateway, "terminating_gateways"),
+    Declaration("service-defaults", _SERVICE_DEFAULTS, "service", "service", after=_after_permissions_went),
+    Declaration(
+        "service-intentions", _SERVICE_INTENTIONS, "intention", "intention", _needs_of_intentions, section="intentions", check=_check_intentions
+    ),
+    Declaration("terminating-gateway", _TERMINATING_GATEWAY, "service", "mesh", _needs_of_gateway, _after_protocols, "terminating_gateways"),
 )
 DECLARATIONS: Final[Mapping[str, Declaration]] = MappingProxyType({declaration.kind: declaration for declaration in _ALL})
 """The kinds of config entries that are known, by name."""

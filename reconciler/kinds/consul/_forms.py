@@ -14,162 +14,14 @@ and what Consul answers are equal when they mean the same, and the body to be wr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Final, Protocol
+from typing import Final
 
-from reconciler.kinds.consul._durations import go_text, nanoseconds
-from reconciler.model.value import JSON, Path, is_empty
-
-Trail = tuple[str | int, ...]
-"""Where a value stands, in the words of the manifest."""
+from reconciler.kinds.consul._values import Dropped, Free, Plain, Reading, Shape, Trail
+from reconciler.model.value import JSON, Path
 
 _ENTERPRISE: Final = frozenset({"namespace", "partition"})
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong at a place, and what to do about it."""
-
-    trail: Trail
-    what: str
-    what_to_do: str
-
-
-@dataclass(slots=True)
-class Reading:
-    """One reading of an entry, and what was wrong with it."""
-
-    faults: list[Fault] = field(default_factory=list)
-
-    def fault(self, trail: Trail, what: str, what_to_do: str) -> None:
-        """Note a mistake."""
-        self.faults.append(Fault(trail, what, what_to_do))
-
-
-class Shape(Protocol):
-    """The shape of one value. ``significant``: its emptiness is not the same as its absence."""
-
-    @property
-    def significant(self) -> bool:
-        """Whether 0, false or "" means something else than nothing."""
-        ...
-
-    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:
-        """The normal form. A value of another type is noted as a fault and left as it is. ``inside``: in a list, where empties are left out."""
-        ...
-
-    def body(self, normal: JSON) -> JSON:
-        """What to send to Consul for a normal form."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Plain:
-    significant: bool = False
-
-    def body(self, normal: JSON) -> JSON:
-        """As it is."""
-        return normal
-
-
-@dataclass(frozen=True, slots=True)
-class Text(_Plain):
-    """Text; ``case`` is ``lower`` or ``upper`` where Consul stores it so, ``words`` are all that it takes, beside ""."""
-
-    case: str = ""
-    words: tuple[str, ...] = ()
-
-    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # one form everywhere
-        """The text; a number as Consul would write it."""
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str):
-            reading.fault(trail, "must be text", "put it in quotes")
-            return value
-        text = value.lower() if self.case == "lower" else value.upper() if self.case == "upper" else value
-        if self.words and text and text not in self.words:
-            guess = get_close_matches(text, self.words, 1, 0.6)
-            what_to_do = f"did you mean {guess[0]}?" if guess else f"write one of {', '.join(self.words)}"
-            reading.fault(trail, f"{text!r} is none of the words it takes", what_to_do)
-        return text
-
-
-@dataclass(frozen=True, slots=True)
-class Number(_Plain):
-    """A whole number; digits in quotes are one too."""
-
-    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # one form everywhere
-        """The number."""
-        if isinstance(value, str) and value.lstrip("-").isdecimal():
-            return int(value)
-        if not isinstance(value, int) or isinstance(value, bool):
-            reading.fault(trail, "must be a whole number", "write digits without quotes")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class Flag(_Plain):
-    """True or false."""
-
-    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # one form everywhere
-        """The truth."""
-        if isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        if not isinstance(value, bool):
-            reading.fault(trail, "must be true or false", "write true or false, without quotes")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class Span(_Plain):
-    """A duration: text as Go reads it, or a number of nanoseconds."""
-
-    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # one form everywhere
-        """As Go writes it."""
-        try:
-            duration_ns = nanoseconds(value) if isinstance(value, str) and value else int(value or 0)
-        except (ValueError, TypeError):
-            reading.fault(trail, "must be a duration", 'write it as in "10s" or "1m30s"')
-            return value
-        return go_text(duration_ns) if duration_ns or self.significant else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Free(_Plain):
-    """A mapping whose keys and values are nobody's business but its user's; with ``texts`` the values are text."""
-
-    texts: bool = False
-
-    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:
-        """As it is."""
-        if not isinstance(value, Mapping):
-            if value is not None:
-                reading.fault(trail, "must be a mapping", "write {key: value}")
-            return {} if value is None else value
-        if not self.texts:
-            return dict(value)
-        return {str(key): Text().normal(inner, (*trail, key), reading, inside=inside) for key, inner in value.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped(_Plain):
-    """What only Consul fills in, and a manifest may repeat for nothing."""
-
-    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # whatever it is
-        """Nothing."""
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Enterprise(_Plain):
-    """A field that only Consul Enterprise takes."""
-
-    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # whatever it is
-        """As it is, and a fault unless it says nothing."""
-        if not is_empty(value):
-            reading.fault(trail, "is a feature of Consul Enterprise", "remove it")
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +73,7 @@ class Table:
             if isinstance(shape, Dropped) or inner is None:
                 continue
             normal = shape.normal(inner, (*trail, key), reading, inside=inside) if name is not None else inner
-            if not (inside and is_empty(normal) and not shape.significant):
+            if normal or not inside or shape.significant:
                 result[name if name is not None else str(key)] = normal
         return result
 
@@ -292,7 +144,7 @@ def free_paths(shape: Shape, at: Path = ()) -> Iterator[Path]:
 
 def significant_paths(shape: Shape, at: Path = ()) -> Iterator[Path]:
     """The paths of single fields under ``shape`` whose emptiness is not the same as their absence."""
-    if isinstance(shape, _Plain) and shape.significant:
+    if isinstance(shape, Plain) and shape.significant:
         yield at
     if isinstance(shape, Table):
         for name, inner in shape.fields.items():
@@ -304,7 +156,7 @@ def _listed(value: JSON, trail: Trail, reading: Reading) -> Iterable[tuple[int, 
         return enumerate(value)
     if isinstance(value, Mapping) and value:
         return [(0, value)]  # so does Consul
-    if not is_empty(value):
+    if value:
         reading.fault(trail, "must be a list", "write [ … ]")
     return ()
 

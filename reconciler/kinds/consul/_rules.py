@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -28,6 +29,7 @@ NAMED: Final = tuple(
 ENTERPRISE: Final = ("namespace", "namespace_prefix", "partition", "partition_prefix", "sentinel")
 _WITH_INTENTIONS: Final = ("service", "service_prefix", "identity", "identity_prefix")
 _PRECEDENCE: Final = ("deny", "write", "list", "read")
+_WITHOUT_POLICY: Final = ("has no policy, which Consul refuses", 'add policy = "read", "write" or "deny"')
 _LOST: Final = "(not understood)"
 UNREADABLE: Final = "text that cannot be read"
 """The only key of the normal form of a live text that is no HCL and no JSON to us."""
@@ -45,26 +47,39 @@ class Understood:
         self.faults.append((f"line {item.line} of the text: {what}" if item and item.line else what, what_to_do))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)
 def understand(text: str) -> Understood:
     """The meaning of a text, HCL or JSON; shared, so not to be changed. Never raises: what cannot be read is a fault, and unlike anything else."""
     found = Understood()
     try:
         tree = parse(text)
-    except HclError as error:
-        found.rules = {UNREADABLE: text}
-        found.faults.append((f"are neither HCL nor JSON: {error}", "correct the text"))
-        return found
-    # in HCL, what is assigned is checked for doubles by Consul itself; a list of blocks is known to JSON alone
-    lists = text.lstrip().startswith("{")
-    for item in tree.items:
-        _top(found, item, lists=lists)
+        # in HCL, a list of blocks is an error to Consul
+        lists = text.lstrip().startswith("{")
+        for item in tree.items:
+            _top(found, item, lists=lists)
+    except (HclError, RecursionError) as error:
+        why = str(error) if isinstance(error, HclError) else "line 1: is nested too deeply"
+        return Understood({UNREADABLE: text}, [(f"are neither HCL nor JSON: {why}", "correct the text")])
     return found
 
 
 def understand_mapping(rules: Mapping[str, Any]) -> Understood:
-    """The meaning of rules that a manifest gives as a mapping: ``{service: {web: write, api: {policy: read, intentions: write}}}``."""
-    return understand(json.dumps(_spelled_out(rules), ensure_ascii=False))
+    """The meaning of rules that a manifest gives as a mapping: ``{service: {web: write, api: {policy: read, intentions: write}}}``.
+
+    Names and access levels were checked when the manifest was read (:mod:`reconciler.manifest.acl_rules`).
+    """
+    found = Understood()
+    for name, value in rules.items():
+        if name in SCALARS:
+            found.rules[name] = value
+            continue
+        for part in value if isinstance(value, list) else [value]:
+            for segment, rule in part.items():
+                body = {"policy": rule} if isinstance(rule, str) else dict(rule)
+                if "policy" not in body:
+                    found.fault(None, f"{name} {_quoted(segment)} {_WITHOUT_POLICY[0]}", _WITHOUT_POLICY[1])
+                _merge(found, name, segment, body, None)
+    return found
 
 
 def semantic(text: str) -> Semantic:
@@ -91,28 +106,14 @@ def canonical_text(rules: Mapping[str, Any]) -> str:
     return "\n".join(blocks)
 
 
-def grants(rules: Mapping[str, Any], kind: str, name: str) -> bool:
-    """Whether rules give write on the service (or key, node …) ``name``, exactly or by a prefix; ``*`` is any."""
-    exact, prefixes = rules.get(kind, {}), rules.get(f"{kind}_prefix", {})
-    return any(_writes(body) and name in (segment, "*") for segment, body in exact.items()) or any(
-        _writes(body) and (name.startswith(segment) or name == "*") for segment, body in prefixes.items()
-    )
+def writable(rules: Mapping[str, Any], kind: str) -> tuple[list[str], list[str]]:
+    """The names of services (or keys, nodes …) that rules grant writing, and the prefixes of such names."""
+    exact, prefixes = ([name for name, body in rules.get(k, {}).items() if _writes(body)] for k in (kind, f"{kind}_prefix"))
+    return exact, prefixes
 
 
 def _writes(body: JSON) -> bool:
     return isinstance(body, Mapping) and body.get("policy") == "write"
-
-
-def _spelled_out(rules: Mapping[str, Any]) -> dict[str, Any]:
-    def body(value: Any) -> Any:
-        return {"policy": value} if isinstance(value, str) else value
-
-    def named(value: Any) -> Any:
-        if isinstance(value, list):
-            return [named(part) for part in value]
-        return {segment: body(rule) for segment, rule in value.items()} if isinstance(value, Mapping) else value
-
-    return {name: value if name in SCALARS else named(value) for name, value in rules.items()}
 
 
 def _top(found: Understood, item: Item, *, lists: bool) -> None:
@@ -191,11 +192,11 @@ def _rule(found: Understood, name: str, segment: str, entry: Item) -> dict[str, 
             _check_word(found, item, f"{subject} {key}", word, ())
         body[key] = word
     if not body.get("policy"):
-        found.fault(entry, f"{subject} has no policy, which Consul refuses", 'add policy = "read", "write" or "deny"')
+        found.fault(entry, f"{subject} {_WITHOUT_POLICY[0]}", _WITHOUT_POLICY[1])
     return {key: word for key, word in body.items() if word != ""}
 
 
-def _merge(found: Understood, name: str, segment: str, rule: dict[str, Any], item: Item) -> None:
+def _merge(found: Understood, name: str, segment: str, rule: dict[str, Any], item: Item | None) -> None:
     rules: dict[str, Any] = found.rules.setdefault(name, {})
     old = rules.setdefault(segment, rule)
     if old == rule:
@@ -236,16 +237,19 @@ def _name(name: str) -> str:
     return name if name.isidentifier() and name.isascii() else _quoted(name)
 
 
+_TO_ESCAPE: Final = re.compile('[\\\\"\x00-\x1f\x7f\ud800-\udfff\ue123]|\\$(?=\\{)')
+
+
 def _quoted(text: str) -> str:
-    """A string of HCL 1 that means ``text``. ``${`` would begin an interpolation, which cannot be escaped but by its code."""
-    escaped = "".join(_escaped(c) for c in text)
-    return '"' + escaped.replace("${", "\\x24{") + '"'
+    """A string of HCL 1 that means ``text``."""
+    return '"' + _TO_ESCAPE.sub(_escaped, text) + '"'
 
 
-def _escaped(character: str) -> str:
-    code = ord(character)
+def _escaped(match: re.Match[str]) -> str:
+    character, code = match[0], ord(match[0])
     if character in '\\"':
         return "\\" + character
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is no character
         return f"\\x{code - 0xDC00:02x}"
-    return f"\\x{code:02x}" if code < 0x20 or code == 0x7F else f"\\u{code:04x}" if code == 0xE123 else character
+    # `${` would begin an interpolation, which cannot be escaped but by its code
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from reconciler.kinds.consul._entries import DECLARATIONS, Declaration, Surroundings, entry_address
-from reconciler.kinds.consul._forms import Reading, free_paths, significant_paths, whole_paths
+from reconciler.kinds.consul._entries import DECLARATIONS, Declaration
+from reconciler.kinds.consul._forms import free_paths, significant_paths, whole_paths
 from reconciler.kinds.consul._free import FreeMapRules
 from reconciler.kinds.consul._order import planned
+from reconciler.kinds.consul._surroundings import Surroundings, entry_address
+from reconciler.kinds.consul._values import Reading
 from reconciler.kinds.consul._written import Written, written_entries
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
@@ -102,13 +104,15 @@ def _fields(manifest: LoadedManifest, written: Written, faults: list[Diagnostic]
 
 
 def _declared(manifest: LoadedManifest, written: Written, fields: dict[str, Any], surroundings: Surroundings) -> Desired:
+    declaration = DECLARATIONS[written.kind]
     return Desired(
         entry_address(written.kind, written.name),
         CONSUL,
         fields,
         written.label,
         manifest.place(*written.path),
-        needs=frozenset(DECLARATIONS[written.kind].needs(written.name, fields, surroundings)),
+        needs=frozenset(declaration.needs(written.name, fields, surroundings)),
+        after=frozenset(declaration.after(written.name, fields, surroundings)),
         on_removal=written.entry.on_removal,
         protect=written.entry.protect,
         adopt=written.entry.adopt,

@@ -39,10 +39,10 @@ def contents_of_each(server: Postgres, databases: Iterable[str]) -> Mapping[str,
         return dict(zip(names, pool.map(lambda name: contents(server, name), names), strict=True))
 
 
-def contents(server: Postgres, database: str) -> tuple[Dependant, ...]:
+def contents(server: Postgres, database: str, *, before_dropping: bool = False) -> tuple[Dependant, ...]:
     """What is in ``database``: ``12 tables, 3.4 MB``, ``2 views``; nothing when it is empty. One that cannot be looked into counts as not empty."""
     try:
-        with server.in_database(database) as session:
+        with server.in_database(database, until_gone=before_dropping) as session:
             row = _counted(session)
     except SystemFault as fault:
         return (Dependant(f"contents that cannot be seen ({fault})"),)

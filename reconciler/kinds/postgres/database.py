@@ -61,14 +61,16 @@ class PostgresDatabase:
         return Address.of(self.name, *segments)
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
-        """The databases under ``databases``. A database needs its owner."""
-        for label, database in manifest.manifest.databases.items():
-            owner = database.owner
-            needs = frozenset({Address.of("db-role", database.server, owner)} if owner is not None else ())
+        """The databases under ``databases``. A database needs its owner, and comes after its template when that is declared too."""
+        databases = manifest.manifest.databases
+        declared = {self.address(d.server, d.name) for d in databases.values()}
+        for label, database in databases.items():
+            owner = frozenset({Address.of("db-role", database.server, database.owner)} if database.owner is not None else ())
+            template = declared & {self.address(database.server, database.template or _DEFAULT_TEMPLATE)}
             yield Desired(
                 self.address(database.server, database.name), System("postgres", database.server), _fields(database), label,
-                manifest.place("databases", label), needs=needs, must_exist=needs, on_removal=database.on_removal, protect=database.protect,
-                adopt=database.adopt,
+                manifest.place("databases", label), needs=owner | template, must_exist=owner, on_removal=database.on_removal,
+                protect=database.protect, adopt=database.adopt,
             )  # fmt: skip
 
     def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
@@ -121,7 +123,7 @@ class PostgresDatabase:
         if order.live is not None and order.live.incarnation != row["oid"]:
             raise LostRace(f"{name} was dropped and made anew by somebody else meanwhile: run again")
         if not order.allow_data_loss and row["connection_limit"] != _INVALID:
-            lost = _contents.contents(system, name)
+            lost = _contents.contents(system, name, before_dropping=True)
             if lost:
                 raise Rejected(f"it is not empty any more: it has {', '.join(d.text for d in lost)}: plan again")
         force = sql(" WITH (FORCE)" if order.allow_data_loss and system.version >= 130000 else "")

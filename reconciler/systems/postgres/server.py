@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,14 +133,17 @@ class Postgres:
                     self._spare.append(session)
 
     @contextmanager
-    def in_database(self, name: str) -> Iterator[Session]:
-        """A connection to another database of this server, closed at the end."""
+    def in_database(self, name: str, *, until_gone: bool = False) -> Iterator[Session]:
+        """A connection to another database of this server, closed at the end; ``until_gone`` waits until the server has noticed."""
         _ = self._connected
         session = self._session(name)
         try:
             yield session
         finally:
+            process = session.process
             session.close()
+            if until_gone and process is not None:
+                self._await_end(process)
 
     def close(self) -> None:
         """Close every connection."""
@@ -157,6 +161,14 @@ class Postgres:
     def _demand_primary(self) -> None:
         if self.me.is_standby:
             raise Rejected(f"{self.label} is a standby and cannot be written: name the primary")
+
+    def _await_end(self, process: int) -> None:
+        """Wait for the end of a server process, a second at most: DROP DATABASE looks for sessions ten times a second, and would wait for ours."""
+        deadline = time.monotonic() + 1.0
+        while self.query("SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE a.pid = %(process)s", {"process": process}):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.002)
 
     def _session(self, database: str | None) -> Session:
         session = Session(self.label, lambda: self._connect_another(database), self._count)

@@ -85,6 +85,12 @@ class Session:
                 self._connection.close()
                 self._connection = None
 
+    @property
+    def process(self) -> int | None:
+        """The server process behind the connection; None when there is no connection."""
+        with self._lock:
+            return None if self._connection is None or self._connection.closed else self._connection.info.backend_pid
+
     def open(self) -> None:
         """Make sure that there is a connection."""
         with self._lock:

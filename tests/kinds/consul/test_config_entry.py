@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.kinds.consul._entries import DECLARATIONS
-from reconciler.kinds.consul._forms import Reading
+from reconciler.kinds.consul._values import Reading
 from reconciler.kinds.consul.config_entry import KIND
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
 from reconciler.model.kind import Wanted
@@ -108,7 +108,7 @@ def test_permissions_of_intentions(bench):
 
 
 @pytest.mark.parametrize("kind", BODIES)
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_consul_stores_equals_what_was_sent(consul_of_this_worker, kind, data):
     """Random entries in random spellings: sent as people write them, and as we write them, they are read back as the same."""

@@ -86,7 +86,7 @@ def spelled_as_one_list(rules):
 SPELLINGS = [canonical_text, spelled_as_hcl_objects, spelled_as_json, spelled_as_json_lists, spelled_as_one_list]
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rules=normal_rules(), spelling=st.sampled_from(SPELLINGS))
 def test_random_rules_in_every_syntax_are_read_as_consul_grants_them(consul_of_this_worker, rules, spelling):
     text = spelling(rules)
@@ -95,7 +95,7 @@ def test_random_rules_in_every_syntax_are_read_as_consul_grants_them(consul_of_t
     assert granted(consul_of_this_worker, text, questions) == granted(consul_of_this_worker, canonical_text(rules), questions)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(one=normal_rules(), other=normal_rules(), again=normal_rules())
 def test_rules_that_stand_several_times_are_merged_as_consul_merges_them(consul_of_this_worker, one, other, again):
     named = [{name: each for name, each in rules.items() if not isinstance(each, str)} for rules in (one, other, again)]

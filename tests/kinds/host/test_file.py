@@ -11,7 +11,7 @@ from reconciler.engine.diff import compare, merged
 from reconciler.kinds.host.file import KIND
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
-from reconciler.model.kind import Order, Wanted
+from reconciler.model.kind import Made, Order, Wanted
 from reconciler.model.resource import Desired, Place, System
 from reconciler.model.secret import Hidden, Secret
 from reconciler.systems.host import LocalHost
@@ -41,6 +41,7 @@ def read(path):
 def apply(path, **fields):
     """Make it so, and insist that nothing is left to do; what is live then."""
     want, live = desired(path, **fields), read(path)
+    made: Made | None
     if live is None:
         made = KIND.create(HOST, Order(want.address, want.fields, OWNER, desired=want))
     else:

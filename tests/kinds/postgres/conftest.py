@@ -89,8 +89,8 @@ class Bench:
 def record(desired: Desired, made: Made) -> Record:
     return Record(
         key=str(desired.address), address=desired.address, system=desired.system, system_identity="", owner=OWNER, label=desired.label,
-        state=State.OWNED, origin=Origin.CREATED, incarnation=made.incarnation, specification=recordable(desired.fields), witness=made.witness, on_removal=None,
-        protect=False, needs=(), superseded=(), run="", written="",
+        state=State.OWNED, origin=Origin.CREATED, incarnation=made.incarnation, specification=recordable(desired.fields), witness=made.witness,
+        on_removal=None, protect=False, needs=(), superseded=(), run="", written="",
     )  # fmt: skip
 
 

@@ -37,7 +37,10 @@ def test_every_field_is_created_changed_and_unset_again(bench):
     bench.sql("CREATE ROLE one; CREATE ROLE two")
     every = {"owner": "one", "encoding": "UTF8", "lc_collate": "C", "lc_ctype": "C.UTF-8", "template": "template0", "connection_limit": 7}
     made = bench.apply("database", "app", **every)
-    row = bench.sql("SELECT pg_get_userbyid(datdba) AS owner, pg_encoding_to_char(encoding) AS e, datcollate, datctype, datconnlimit, oid::text FROM pg_database WHERE datname = 'app'")[0]  # fmt: skip  # noqa: E501
+    row = bench.sql(
+        "SELECT pg_get_userbyid(datdba) AS owner, pg_encoding_to_char(encoding) AS encoding, datcollate, datctype, datconnlimit, oid::text "
+        "FROM pg_database WHERE datname = 'app'"
+    )[0]
     assert tuple(row.values()) == ("one", "UTF8", "C", "C.UTF-8", 7, made.incarnation)
     changed = bench.apply("database", "app", **{**every, "owner": "two", "connection_limit": 8})
     assert changed.incarnation == made.incarnation
@@ -164,7 +167,10 @@ def test_a_session_that_is_ended_while_creating_leaves_nothing(bench):
 
     thread = threading.Thread(target=create)
     thread.start()
-    end = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) AS n FROM pg_stat_activity WHERE query LIKE 'CREATE DATABASE%' AND state = 'active' AND pid <> pg_backend_pid()"  # noqa: E501
+    end = (
+        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) AS n FROM pg_stat_activity "
+        "WHERE query LIKE 'CREATE DATABASE%' AND state = 'active' AND pid <> pg_backend_pid()"
+    )
     with bench.server.connect() as connection:
         while not connection.execute(end).fetchone()["n"] and thread.is_alive():
             pass

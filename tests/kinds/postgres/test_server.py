@@ -267,8 +267,6 @@ def test_pgbouncer_is_refused(postgres, tmp_path, free_port, mode):
         f"[databases]\n* = host={postgres.host} port={postgres.port}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={free_port}\n"
         f"auth_type=scram-sha-256\nauth_file={tmp_path}/users\npool_mode={mode}\nunix_socket_dir=\n"
     )
-    for path in (tmp_path, *tmp_path.parents[:2], tmp_path / "users", tmp_path / "ini"):
-        path.chmod(0o755)
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     pooler = subprocess.Popen(["pgbouncer", *user, tmp_path / "ini"], stderr=subprocess.DEVNULL)
     try:

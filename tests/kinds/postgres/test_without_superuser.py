@@ -21,7 +21,10 @@ def test_passwords_are_written_and_cannot_be_compared(modest):
 
 
 def test_everything_else_of_a_role_is_managed(modest):
-    every = {"login": True, "createdb": True, "createrole": True, "inherit": False, "connection_limit": 5, "valid_until": "infinity", "settings": {"work_mem": "8MB"}}  # fmt: skip  # noqa: E501
+    every = {
+        "login": True, "createdb": True, "createrole": True, "inherit": False, "connection_limit": 5, "valid_until": "infinity",
+        "settings": {"work_mem": "8MB"},
+    }  # fmt: skip
     modest.apply("db-role", "app", **every)
     modest.apply("db-role", "app", **{**every, "connection_limit": 6, "settings": {"work_mem": "9MB"}})
     modest.apply("db-role", "app")

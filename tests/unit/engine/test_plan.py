@@ -7,6 +7,7 @@ import pytest
 from reconciler.model.change import Action, Reason
 from reconciler.model.errors import ManifestError
 from reconciler.model.record import Origin, State
+from reconciler.model.secret import Hidden, Secret
 
 from .world import RETAIN, World, address, desired
 
@@ -211,6 +212,15 @@ def test_a_delete_waits_for_the_change_of_everything_that_needs_it():
     assert waits == {"thing/p": {"thing/t"}, "thing/t": {"thing/q"}, "thing/q": set()}
 
 
+def test_what_only_comes_after_gives_an_order_and_is_not_kept_with_it():
+    world = World()
+    first, second = desired("first", {"x": 1}), replace(desired("second", {"x": 1}), after=frozenset({address("first")}))
+    waits = {str(c.address): c.waits_for for c in world.plan(first, second).changes}
+    assert waits["thing/second"] == {address("first")}
+    world.apply(first, replace(second, on_removal=RETAIN))
+    assert actions(world.plan()) == {"first": Action.DELETE, "second": Action.FORGET}
+
+
 def test_deleting_what_something_still_needs_is_refused():
     world = World()
     world.apply(desired("p", {}), desired("t", {}, frozenset({"p"})))
@@ -232,6 +242,29 @@ def test_a_replacement_leaves_the_old_one_to_be_deleted_last(applied):
     old = applied.records[address("a")].incarnation
     change = only(applied.plan(desired("a", {"x": 1, "fixed": 2})))
     assert (change.action, change.deletes_superseded) == (Action.REPLACE, (old,))
+
+
+def test_replacing_what_an_interrupted_replacement_made_leaves_that_to_be_deleted_too(applied):
+    made = applied.live[address("a")].incarnation
+    claim(applied, superseded=("old",))
+    change = only(applied.plan(desired("a", {"x": 1, "fixed": 2})))
+    assert (change.action, change.deletes_superseded) == (Action.REPLACE, ("old", made))
+
+
+def test_a_secret_that_was_written_anew_with_the_same_value_is_a_record_change(applied):
+    applied.apply(desired("a", {"x": Secret("s")}))
+    assert applied.plan(desired("a", {"x": Secret("s")})).is_empty
+    applied.live[address("a")] = replace(applied.live[address("a")], witness="written later")
+    change = only(applied.apply(desired("a", {"x": Secret("s")})))
+    assert (change.action, change.reasons) == (Action.RECORD, (Reason.DRIFTED,))
+    assert applied.plan(desired("a", {"x": Secret("s")})).is_empty
+
+
+def test_a_secret_that_may_not_be_read_is_no_record_change(applied):
+    applied.apply(desired("a", {"x": Secret("s")}))
+    applied.edit("a", x=Hidden("not for you"))
+    applied.live[address("a")] = replace(applied.live[address("a")], witness="not known")
+    assert applied.plan(desired("a", {"x": Secret("s")})).is_empty
 
 
 def test_a_record_with_superseded_left_is_a_change(applied):

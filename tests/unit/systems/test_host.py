@@ -4,6 +4,8 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -324,22 +326,28 @@ for act in (lambda: host.write(sys.argv[1], b"x", owner="root", group=None, mode
 """
 
 
+@pytest.fixture
+def open_folder():
+    """A folder that everybody can pass through, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @needs_root
-def test_what_may_not_be_read_is_told_apart_from_what_is_absent(tmp_path):
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    (tmp_path / "token").write_text("secret")
-    (tmp_path / "token").chmod(0o600)
-    closed = tmp_path / "closed"
+def test_what_may_not_be_read_is_told_apart_from_what_is_absent(open_folder):
+    (open_folder / "token").write_text("secret")
+    (open_folder / "token").chmod(0o600)
+    closed = open_folder / "closed"
     closed.mkdir(mode=0o700)
     said = subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY, tmp_path / "token", closed / "token"],
+        [sys.executable, "-c", _AS_NOBODY, open_folder / "token", closed / "token"],
         capture_output=True, text=True, check=True, cwd="/", env={"PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
     ).stdout.splitlines()  # fmt: skip
-    assert said[0] == f"None {tmp_path}/token may not be read: permission denied"
+    assert said[0] == f"None {open_folder}/token may not be read: permission denied"
     assert said[1] == f"AccessDenied local: {closed}/token: permission denied"
     assert [line.split(":")[0] for line in said[2:]] == ["AccessDenied local", "AccessDenied local"]
-    assert (tmp_path / "token").read_text() == "secret"
+    assert (open_folder / "token").read_text() == "secret"
 
 
 def test_faults_show_nothing_of_the_content(host, tmp_path):

@@ -29,6 +29,10 @@ def needs(desired):
     return {str(address) for address in desired.needs}
 
 
+def after(desired):
+    return {str(address) for address in desired.after}
+
+
 def mistakes(declare, kind, **sections):
     with pytest.raises(ManifestError) as caught:
         declare(kind, **sections)
@@ -47,21 +51,23 @@ L4 = {"files": "allow"}
 def test_intentions_with_permissions_come_after_the_protocol(declare):
     found = declare("config-entry", intentions={"Web": L7}, config_entries=[defaults("web", Protocol="http")])
     assert needs(found["config-entry/service-intentions/Web"]) == {"config-entry/service-defaults/Web", "config-entry/proxy-defaults/global"}
-    assert needs(found["config-entry/service-defaults/web"]) == set()
+    assert needs(found["config-entry/service-defaults/web"]) == after(found["config-entry/service-defaults/web"]) == set()
 
 
 def test_on_the_way_back_from_http_permissions_go_first(declare):
     found = declare("config-entry", intentions={"web": L4}, config_entries=[defaults("web", Protocol="tcp")])
-    assert needs(found["config-entry/service-intentions/web"]) == set()
-    assert needs(found["config-entry/service-defaults/web"]) == {"config-entry/service-intentions/web"}
+    assert needs(found["config-entry/service-intentions/web"]) == after(found["config-entry/service-intentions/web"]) == set()
+    assert after(found["config-entry/service-defaults/web"]) == {"config-entry/service-intentions/web"}
+    # a retained service-defaults is no reason to keep intentions
+    assert needs(found["config-entry/service-defaults/web"]) == set()
 
 
 @pytest.mark.parametrize("protocol", [{}, {"Protocol": "tcp"}, {"Protocol": "grpc"}])
 @pytest.mark.parametrize("sources", [L4, L7])
-def test_intentions_and_defaults_never_need_each_other(declare, protocol, sources):
+def test_intentions_and_defaults_never_wait_for_each_other(declare, protocol, sources):
     found = declare("config-entry", intentions={"web": sources}, config_entries=[defaults("web", **protocol)])
     one, other = "config-entry/service-intentions/web", "config-entry/service-defaults/web"
-    assert not (other in needs(found[one]) and one in needs(found[other]))
+    assert not (other in needs(found[one]) | after(found[one]) and one in needs(found[other]) | after(found[other]))
 
 
 def test_a_jwt_provider_comes_before_intentions_that_name_it(declare):
@@ -91,8 +97,8 @@ def test_grants_and_external_services_come_before_the_gateway_that_links_them(de
     )
     assert needs(found["config-entry/terminating-gateway/gw"]) == {
         "acl-policy/gateway", "acl-policy/service", "acl-policy/prefix", "external-service/n1/db", "external-service/n2/second",
-        "config-entry/service-defaults/db",
     }  # fmt: skip
+    assert after(found["config-entry/terminating-gateway/gw"]) == {"config-entry/service-defaults/db"}
     everything = needs(found["config-entry/terminating-gateway/all"])
     assert everything >= {"acl-policy/other", "acl-policy/gateway", "external-service/n3/mail"}
     assert "acl-policy/reader" not in everything

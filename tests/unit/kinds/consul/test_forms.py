@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.kinds.consul._entries import DECLARATIONS
-from reconciler.kinds.consul._forms import Fault, Reading
+from reconciler.kinds.consul._values import Fault, Reading
 from tests.unit.kinds.consul.entry_bodies import BODIES, spelled
 
 CASES = sorted((Path(__file__).parents[4].parent / "shared" / "cases").glob("*.json"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.kinds.consul._rules import UNREADABLE, canonical_text, grants, recorded, semantic, understand, understand_mapping
+from reconciler.kinds.consul._rules import UNREADABLE, canonical_text, recorded, semantic, understand, understand_mapping, writable
 from tests.unit.kinds.consul.rule_texts import IGNORED, LENIENT, MERGED, REFUSED, SAME, WRITE_A
 from tests.unit.kinds.consul.strategies import normal_rules
 
@@ -111,6 +111,14 @@ def test_any_json_at_all_can_be_shown(tree):
     canonical_text(understand(json.dumps({"service": tree, "Key": tree, "acl": tree, "key": [tree]})).rules)
 
 
+@pytest.mark.parametrize("depth", [100, 300, 500, 900, 5000])
+@pytest.mark.parametrize("text", ['{"x": %s%s}', "x = %s%s"])
+def test_brackets_may_be_nested_ever_so_deeply(text, depth):
+    value = semantic(text % ("[" * depth, "]" * depth))
+    assert value.shown
+    assert json.dumps(value.normal)
+
+
 def test_what_is_recorded_equals_what_is_live():
     live = semantic('{"service": [{"a": {"policy": "write"}}]}')
     assert recorded(json.loads(json.dumps(live.normal))) == live
@@ -120,22 +128,10 @@ def test_rules_that_are_not_known_differ_from_none():
     assert semantic('workload "w" { policy = "write" }') != semantic("")
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "granted"),
-    [
-        ('service "db" { policy = "write" }', "db", True),
-        ('service "db" { policy = "write" }', "db2", False),
-        ('service "db" { policy = "read" }', "db", False),
-        ('service_prefix "d" { policy = "write" }', "db", True),
-        ('service_prefix "" { policy = "write" }', "*", True),
-        ('service_prefix "x" { policy = "write" }', "db", False),
-        ('service "db" { policy = "write" }', "*", True),
-        ('node "db" { policy = "write" }', "db", False),
-        ('operator = "write"', "*", False),
-    ],
-)
-def test_grants(text, name, granted):
-    assert grants(understand(text).rules, "service", name) is granted
+def test_what_may_be_written():
+    text = 'service "db" { policy = "write" } service "web" { policy = "read" } service_prefix "d" { policy = "write" } node "n" { policy = "write" }'
+    assert writable(understand(text).rules, "service") == (["db"], ["d"])
+    assert writable(understand(text).rules, "key") == ([], [])
 
 
 @pytest.mark.skipif(not CASES, reason="the cases are not here")

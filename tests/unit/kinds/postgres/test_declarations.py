@@ -64,7 +64,13 @@ def test_everything_that_can_be_set_is_declared(declared):
         "owner": "app-role", "encoding": "UTF8", "lc_collate": "C.UTF-8", "lc_ctype": "C.UTF-8", "template": "template0", "connection_limit": 7,
     }  # fmt: skip
     assert other.needs == other.must_exist == {one.address}
-    assert (one.place.line, other.place.line) == (5, 10)
+    assert (one.place.line, other.place.line) == (6, 11)
+
+
+def test_a_database_comes_after_the_template_that_is_declared_too(declared):
+    found = declared("databases: {model: {}, copy: {template: model}, other: {template: template1}}")
+    assert found["database/copy"].needs == {found["database/model"].address}
+    assert found["database/copy"].must_exist == found["database/other"].needs == frozenset()
 
 
 def test_a_password_from_kv_needs_the_key(declared):

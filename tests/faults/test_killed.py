@@ -1,0 +1,97 @@
+"""A run that is killed at whatever write: the next one ends clean, with no second token, nothing left over, and nothing of anybody else's touched."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from tests.faults import live
+from tests.faults.example import changed, rotated, written
+from tests.faults.killing import finish, kill
+
+CHUNKS = 3
+PARALLEL = "--parallelism=1"
+"""So that writes come one at a time, and none of them hides behind another."""
+
+everywhere = pytest.mark.parametrize(
+    ("system", "chunk", "chunks"), [*(("consul", n, CHUNKS) for n in range(CHUNKS)), ("postgres", 0, 1)], ids=[*(f"consul{n}" for n in range(CHUNKS)), "postgres"]
+)
+either = pytest.mark.parametrize("when", ["before", "after"])
+
+
+@pytest.fixture
+def expected(site):
+    """What is live after the example was applied without anything in the way."""
+    finish(site, "apply", site.manifest)
+    managed = site.managed()
+    assert len(managed["records"]) == 14 and all(found for found in managed.values())
+    finish(site, "destroy", site.manifest)
+    site.demand_nothing_left()
+    return managed
+
+
+@everywhere
+@either
+def test_an_apply_or_destroy_that_is_killed_is_finished_by_the_next(site, expected, system, when, chunk, chunks):
+    for number in count(chunk + 1, chunks):
+        killed = kill(site, system, when, number, "apply", site.manifest, PARALLEL)
+        if killed:
+            finish(site, "apply", site.manifest)
+        site.demand_clean(site.manifest, expected)
+        if kill(site, system, when, number, "destroy", site.manifest, PARALLEL):
+            finish(site, "destroy", site.manifest)
+        elif not killed:
+            break
+        site.demand_nothing_left()
+        assert live.end_sessions(site) <= 2
+    assert number > (20 if system == "consul" else 3)
+
+
+@everywhere
+@either
+def test_an_update_of_every_kind_that_is_killed_is_finished_by_the_next(site, system, when, chunk, chunks):
+    one, other = written(site.manifest), changed(site.manifest)
+    wanted = []
+    for manifest in (one, other):
+        finish(site, "apply", manifest)
+        wanted.append((manifest, site.managed()))
+    for number in count(chunk + 1, chunks):
+        killed = []
+        for manifest, expected in wanted:
+            killed.append(kill(site, system, when, number, "apply", manifest, PARALLEL))
+            if killed[-1]:
+                finish(site, "apply", manifest)
+            site.demand_clean(manifest, expected)
+        live.end_sessions(site)
+        if not any(killed):
+            break
+    assert number > (15 if system == "consul" else 3)
+    finish(site, "destroy", one)
+    site.demand_nothing_left()
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+@either
+def test_a_rotation_that_is_killed_is_finished_by_the_next_and_leaves_one_token(site, when, chunk):
+    finish(site, "apply", site.manifest)
+    for rotation in count(1):
+        number = chunk + 1 + (rotation - 1) * CHUNKS
+        manifest = rotated(site.manifest, rotation)
+        (old,) = tokens(site)
+        if not kill(site, "consul", when, number, "apply", manifest, PARALLEL):
+            break
+        finish(site, "apply", manifest)
+        (new,) = tokens(site)
+        assert new != old
+        assert (site.gateway / "token").read_text() == new + "\n"
+        assert site.plan(manifest).is_empty
+        assert site.drift(manifest).is_empty
+        live.end_sessions(site)
+    assert number > 8
+    finish(site, "destroy", manifest)
+    site.demand_nothing_left()
+
+
+def tokens(site):
+    return [t["SecretID"] for t in site.http("GET", "/v1/acl/tokens") if t["Description"] == "Token for carbonio-gateway"]
