@@ -25,7 +25,7 @@ class Verbosity:
 
 
 def exit_code_of(failure: BaseException) -> int:
-    """The exit code (DESIGN §4): click's 2 for a usage error is ours for pending changes, so it becomes 1."""
+    """The exit code (docs/design.md §4): click's 2 for a usage error is ours for pending changes, so it becomes 1."""
     from reconciler.model.errors import ReconcilerError
 
     if isinstance(failure, ReconcilerError):

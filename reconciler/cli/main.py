@@ -40,7 +40,7 @@ def reconciler() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code (DESIGN §4)."""
+    """Run one command. Returns the exit code (docs/design.md §4)."""
     verbosity = Verbosity()
     never_fail_to_encode()
     try:

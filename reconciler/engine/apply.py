@@ -1,4 +1,4 @@
-"""Makes a plan so: in the order of its edges, independent branches in parallel, each resource claimed before and recorded after (DESIGN §8).
+"""Makes a plan so: in the order of its edges, independent branches in parallel, each resource claimed before and recorded after (docs/design.md §8).
 
 One thread coordinates: it decides what is ready, writes records and transactions, and collects. Workers make the writes that are calls of their
 own; on one Postgres server they are serial. What finished while a transaction was under way is recorded by the next one, so records go in batches.

@@ -1,4 +1,4 @@
-"""The ownership records that a change writes, before and after; values only (DESIGN §6: claim before create, release after delete)."""
+"""The ownership records that a change writes, before and after; values only (docs/design.md §6: claim before create, release after delete)."""
 
 from __future__ import annotations
 

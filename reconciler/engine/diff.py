@@ -142,7 +142,7 @@ def _is_unset(path: Path, have: Value, rules: FieldRules) -> bool:
 
 def _change(path: Path, have: Value, want: Value, last: Value, rules: FieldRules, *, rewritten: bool, recorded: bool) -> FieldChange:
     if is_secret(want):
-        # A secret tells nothing of what it was: it drifted when the live thing was rewritten since, else the manifest's changed (DESIGN §5).
+        # A secret tells nothing of what it was: it drifted when the live thing was rewritten since, else the manifest's changed (docs/design.md §5).
         return FieldChange(path, have, want, drifted=recorded and rewritten, manifest=recorded and not rewritten)
     drifted = recorded and last is not ABSENT and not recorded_same(path, last, have, rules)
     manifest = recorded and (last is ABSENT or isinstance(last, Generate) or not recorded_same(path, last, want, rules))

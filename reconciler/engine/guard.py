@@ -1,4 +1,4 @@
-"""What a plan must not do without consent. It looks at the whole plan before anything runs (DESIGN §5)."""
+"""What a plan must not do without consent. It looks at the whole plan before anything runs (docs/design.md §5)."""
 
 from __future__ import annotations
 

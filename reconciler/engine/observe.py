@@ -1,4 +1,4 @@
-"""What is live: every system is asked in bulk, and an answer that may be incomplete is an error, never an absence (DESIGN §5)."""
+"""What is live: every system is asked in bulk, and an answer that may be incomplete is an error, never an absence (docs/design.md §5)."""
 
 from __future__ import annotations
 

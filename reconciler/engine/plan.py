@@ -1,4 +1,4 @@
-"""The decision table: for each address that is desired or owned, what applying would do, and why (DESIGN §5)."""
+"""The decision table: for each address that is desired or owned, what applying would do, and why (docs/design.md §5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one change is written: as part of a transaction with its record, or by a call of its own between two records (DESIGN §6)."""
+"""How one change is written: as part of a transaction with its record, or by a call of its own between two records (docs/design.md §6)."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _check_named(kind: str, value: Any, path: tuple[PathPart, ...]) -> list[Mist
 
 
 def check_rules(rules: Mapping[str, Any]) -> list[Mistake]:
-    """The mistakes in rules that are written as a mapping. Consul itself accepts an unknown rule in silence (facts/consul.md §2)."""
+    """The mistakes in rules that are written as a mapping. Consul itself accepts an unknown rule in silence (docs/facts.md: Consul 4)."""
     mistakes: list[Mistake] = []
     for kind, value in rules.items():
         if kind in SCALAR_RULES:

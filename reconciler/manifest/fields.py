@@ -140,7 +140,7 @@ KV_KEY: Final = Text(
     ),
 )
 PG_NAME: Final = Text(rf"{NO_CONTROL}+", "a Postgres name", "write 1 to 63 bytes without control characters", 63)
-# facts/postgres.md §6: pg_ is reserved in lower case only, so are "public" and "none"
+# docs/facts.md: Postgres 2: pg_ is reserved in lower case only, so are "public" and "none"
 PG_ROLE_NAME: Final = Text(
     PG_NAME.pattern, "a Postgres role's name", PG_NAME.what_to_do, 63, never=((r"^pg_|^public$|^none$", "choose another name: Postgres reserves it"),)
 )

@@ -1,4 +1,4 @@
-"""Later files over earlier ones: mapping by mapping, single values replaced whole, ``null`` to remove (DESIGN §3)."""
+"""Later files over earlier ones: mapping by mapping, single values replaced whole, ``null`` to remove (docs/design.md §3)."""
 
 from __future__ import annotations
 

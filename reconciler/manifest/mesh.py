@@ -217,7 +217,7 @@ ConfigEntryKind = Literal[
 """The kinds that a person writes and that Consul's Community Edition has."""
 
 ONLY_NAMES: Final[Mapping[str, str]] = {"mesh": "mesh", "proxy-defaults": "global", "exported-services": "default"}
-"""The kinds of which there is one, and its name (facts/consul.md §3)."""
+"""The kinds of which there is one, and its name (docs/facts.md: Consul 7)."""
 
 
 class ConfigEntry(Entry):

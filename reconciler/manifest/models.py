@@ -1,4 +1,4 @@
-"""The manifest as values. Attribute names are the manifest's keys (DESIGN §3); labels stand in for names, and ``server`` is always set.
+"""The manifest as values. Attribute names are the manifest's keys (docs/design.md §3); labels stand in for names, and ``server`` is always set.
 
 The sections lie in :mod:`connections`, :mod:`acl`, :mod:`mesh`, :mod:`kv` and :mod:`databases` beside this file and are all named here.
 """

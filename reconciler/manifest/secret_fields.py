@@ -1,4 +1,4 @@
-"""Fields that hold a secret: a literal, or a reference to where it is kept (DESIGN §3, "Secret references")."""
+"""Fields that hold a secret: a literal, or a reference to where it is kept (docs/design.md §3)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFERENCE_FORMS: Final = ("env", "file", "exec", "kv", "generate", "bootstrap_to
 """The keys that make a mapping a reference; one of them stands alone in it."""
 
 KV_VALUE_BYTES: Final = 380_000
-"""A transaction's body is at most 524,288 bytes, the value in it is in base64, and the ownership record goes with it (facts/consul.md §2)."""
+"""A transaction's body is at most 524,288 bytes, the value in it is in base64, and the ownership record goes with it (docs/facts.md: Consul 3)."""
 
 GENERATE_BYTES: Final = (8, 1024)
 ENCODINGS: Final = ("hex", "base64", "base64url")

@@ -34,7 +34,7 @@ class Address:
 
 
 def _text(kind: str, segments: tuple[str, ...]) -> str:
-    # Every segment but the last is percent-encoded, so that `a/b` in a node's name is not taken for a separator (DESIGN §6).
+    # Every segment but the last is percent-encoded, so that `a/b` in a node's name is not taken for a separator (docs/design.md §6).
     return "/".join((kind, *(quote(s, safe=" !$&'()*+,;=:@~") for s in segments[:-1]), segments[-1]))
 
 

@@ -1,4 +1,4 @@
-"""One apply at a time for each manifest: a Consul session on ``reconciler/lock/<name>``, renewed while the run lasts (DESIGN §6).
+"""One apply at a time for each manifest: a Consul session on ``reconciler/lock/<name>``, renewed while the run lasts (docs/design.md §6).
 
 The lock is advisory in Consul, so it is checked where it counts: every transaction carries :meth:`Lock.check`, and a write that Consul cannot
 fence is not started once :meth:`Lock.is_fresh` says no.

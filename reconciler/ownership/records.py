@@ -1,4 +1,4 @@
-"""The ownership records: one KV key per resource, ``reconciler/owned/<address>``, so that claiming is exclusive by the key itself (DESIGN §6)."""
+"""The ownership records: one KV key per resource, ``reconciler/owned/<address>``, so that claiming is exclusive by itself (docs/design.md §6)."""
 
 from __future__ import annotations
 

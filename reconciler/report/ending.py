@@ -1,4 +1,4 @@
-"""The last line of each report. Other programs read these lines: they do not change (DESIGN §4)."""
+"""The last line of each report. Other programs read these lines: they do not change (docs/design.md §4)."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _unreadable(address: Address, path: Path, why: str) -> shape.UnreadableDocum
 
 def _field(field: FieldChange) -> shape.FieldDocument:
     state = secret_state(field.before, field.after)
-    # A plain value beside a secret one may be the same thing, declared sensitive since: both sides are masked (DESIGN §7).
+    # A plain value beside a secret one may be the same thing, declared sensitive since: both sides are masked (docs/design.md §7).
     hide = is_masked(field.before) or is_masked(field.after)
     before, after = (_value(side, hide=hide) for side in (field.before, field.after))
     return {"path": list(field.path), "secret": state, "before": before, "after": after, "drifted": field.drifted, "manifest": field.manifest}

@@ -1,7 +1,7 @@
 """Password verifiers as Postgres stores them: made here, so that no password reaches a server, and checked here, without knowing the old password.
 
 RFC 5803 and RFC 7677, and where Postgres differs, as Postgres does (src/common/saslprep.c, src/common/scram-common.c). Checked against libpq and
-real servers by the tests; the traps are in facts/postgres.md §2.
+real servers by the tests; the traps are in docs/facts.md: Postgres 1.
 """
 
 from __future__ import annotations

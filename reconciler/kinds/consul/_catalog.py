@@ -28,5 +28,5 @@ def nodes_with_services(system: ConsulReader) -> dict[str, Mapping[str, JSON]]:
 
 
 def is_agent(node: Mapping[str, JSON]) -> bool:
-    """Whether a Consul agent runs under this node's name. It removes what it does not know from the node within minutes (facts/consul.md §4)."""
+    """Whether a Consul agent runs under this node's name. It removes what it does not know from the node within minutes (docs/facts.md: Consul 9)."""
     return any(check["CheckID"] == _AGENT_CHECK for check in node.get("Checks") or ())

@@ -1,4 +1,4 @@
-"""Health checks of external services, in the manifest's words and in Consul's (facts/consul.md §4).
+"""Health checks of external services, in the manifest's words and in Consul's (docs/facts.md: Consul 9).
 
 Consul stores them; consul-esm, where there is one, executes them and writes ``Status`` and ``Output``. So the status is only compared, and only
 written, when the manifest sets it, and the output is only what a new check begins with.

@@ -190,7 +190,7 @@ _TERMINATING_GATEWAY: Final = _entry(Services=Keyed(("Name",), _LINK))
 
 
 def _needs_of_gateway(name: str, fields: Mapping[str, Value], surroundings: Surroundings) -> Iterator[Address]:
-    # A gateway that is linked before its token may write the service never starts serving it (facts/consul.md §5, "Grant before link").
+    # A gateway that is linked before its token may write the service never starts serving it (docs/facts.md: Consul 8).
     linked = set(fields.get("Services") or {})
     yield from surroundings.policies_that_write({name, *linked})
     yield from surroundings.external_services(linked)

@@ -1,4 +1,4 @@
-"""The shapes that config entries are made of, and their normal form (facts/consul.md §3).
+"""The shapes that config entries are made of, and their normal form (docs/facts.md: Consul 6).
 
 A kind of config entry is declared as a :class:`Table` of Consul's own field names. From that follow its normal form, in which what the manifest says
 and what Consul answers are equal when they mean the same, and the body to be written:

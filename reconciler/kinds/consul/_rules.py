@@ -1,4 +1,4 @@
-"""What ACL rules mean, in one normal form for all the ways of writing them (facts/consul.md §2).
+"""What ACL rules mean, in one normal form for all the ways of writing them (docs/facts.md: Consul 4).
 
 The normal form is ``{"key_prefix": {"app/": {"policy": "read"}}, "operator": "read"}``. Rules that stand twice are merged as Consul merges them: deny
 over write over list over read. What Consul ignores, such as a misspelt ``srvice``, is kept in the normal form of what is live, because a newer

@@ -99,7 +99,7 @@ class AclPolicy:
 
 
 def policy_hash(name: str, description: str, rules: str, datacenters: Iterable[str]) -> str:
-    """The ``Hash`` that Consul computes of a policy: base64 of BLAKE2b-256 over all of it (facts/consul.md §1)."""
+    """The ``Hash`` that Consul computes of a policy: base64 of BLAKE2b-256 over all of it (docs/facts.md: Consul 2)."""
     text = "".join((name, description, rules, *datacenters))
     return base64.b64encode(hashlib.blake2b(text.encode(), digest_size=32).digest()).decode("ascii")
 

@@ -57,7 +57,7 @@ class ConfigEntry:
         return [_declared(manifest, written, f, surroundings) for written, f in zip(known, fields, strict=True)]
 
     def permissions(self, wanted: Wanted, *, write: bool) -> Iterator[Permission]:
-        """As facts/consul.md §9 has it: a gateway is read by ``service:read`` on its name and written by ``mesh:write``."""
+        """As docs/facts.md: Consul 10 has it: a gateway is read by ``service:read`` on its name and written by ``mesh:write``."""
         kind, name = wanted.address.segments
         declaration = DECLARATIONS.get(kind)
         if declaration is not None:

@@ -59,7 +59,7 @@ class Kv:
             yield Permission("key", key, "write", wanted.address)
 
     def read(self, system: ConsulReader, wanted: Sequence[Wanted]) -> list[Live]:
-        """All keys at once, through transactions: a key in an URL would be cleaned of its ``..`` (DESIGN §6)."""
+        """All keys at once, through transactions: a key in an URL would be cleaned of its ``..`` (docs/design.md §6)."""
         pairs = system.keys(want.address.segments[0] for want in wanted)
         return [_live(want, pairs[want.address.segments[0]]) for want in wanted if want.address.segments[0] in pairs]
 

@@ -1,4 +1,4 @@
-"""Encodings and locales in normal form: Postgres takes many spellings of one encoding, and keeps a locale's as typed (facts/postgres.md §1)."""
+"""Encodings and locales in normal form: Postgres takes many spellings of one encoding, and keeps a locale's as typed (docs/facts.md: Postgres 4)."""
 
 from __future__ import annotations
 

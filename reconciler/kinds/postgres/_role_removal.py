@@ -1,4 +1,4 @@
-"""Dropping a role, which Postgres refuses as long as anything in any database knows it (facts/postgres.md §4).
+"""Dropping a role, which Postgres refuses as long as anything in any database knows it (docs/facts.md: Postgres 6).
 
 DROP OWNED, in each of those databases, takes away the role's privileges there *and drops its objects*. So it is only sent where the role owns
 nothing, or after the loss was consented to. It never drops a database or a tablespace. Sessions of the role are left: once it is gone they can do

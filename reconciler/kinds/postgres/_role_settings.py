@@ -1,7 +1,7 @@
 """The settings of a role's sessions (ALTER ROLE … SET) in normal form, and how they are written.
 
-Postgres keeps the text as it was typed (``4096kB`` stays ``4096kB``), so equal meanings must be made equal here (facts/postgres.md §1). The unit or
-type of a setting is not looked up: a text that reads as a size, a duration or a switch is one, but for settings whose values are free text.
+Postgres keeps the text as it was typed (``4096kB`` stays ``4096kB``), so equal meanings must be made equal here (docs/facts.md: Postgres 4). The unit
+or type of a setting is not looked up: a text that reads as a size, a duration or a switch is one, but for settings whose values are free text.
 """
 
 from __future__ import annotations

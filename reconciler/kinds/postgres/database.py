@@ -66,10 +66,10 @@ class PostgresDatabase:
         declared = {self.address(d.server, d.name) for d in databases.values()}
         for label, database in databases.items():
             owner = frozenset({Address.of("db-role", database.server, database.owner)} if database.owner is not None else ())
-            template = declared & {self.address(database.server, database.template or _DEFAULT_TEMPLATE)}
+            template = frozenset(declared & {self.address(database.server, database.template or _DEFAULT_TEMPLATE)})
             yield Desired(
                 self.address(database.server, database.name), System("postgres", database.server), _fields(database), label,
-                manifest.place("databases", label), needs=owner | template, must_exist=owner, on_removal=database.on_removal,
+                manifest.place("databases", label), needs=owner, must_exist=owner, after=template, on_removal=database.on_removal,
                 protect=database.protect, adopt=database.adopt,
             )  # fmt: skip
 
@@ -176,7 +176,7 @@ def _options(fields: Mapping[str, Value]) -> Statement:
 
 
 def _demand_membership(server: Postgres, owner: str) -> None:
-    """Make sure that this role may give a database to ``owner``: a superuser may, others must be members of it (facts/postgres.md §0)."""
+    """Make sure that this role may give a database to ``owner``: a superuser may, others must be members of it (docs/facts.md: Postgres 7)."""
     me = server.me
     if me.is_superuser or me.name == owner:
         return

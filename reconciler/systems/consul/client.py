@@ -1,4 +1,4 @@
-"""What this program asks of Consul. python-consul2 does what it does soundly (facts/consul.md §7); the rest are requests of our own."""
+"""What this program asks of Consul. python-consul2 does what it does soundly (docs/facts.md: Consul 13); the rest are requests of our own."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Consul:
         return self._put(path_of("v1", "acl", "policy"), body)
 
     def update_policy(self, policy_id: str, body: JSON) -> JSON:
-        """Replace a policy: what the body omits becomes empty. There is no condition to give (facts/consul.md §2)."""
+        """Replace a policy: what the body omits becomes empty. There is no condition to give (docs/facts.md: Consul 4)."""
         return self._put(path_of("v1", "acl", "policy", policy_id), {**body, "ID": policy_id})
 
     def delete_policy(self, policy_id: str) -> None:
@@ -179,7 +179,7 @@ class Consul:
     # --- config entries -----------------------------------------------------------------------------------------------------------------
 
     def list_config_entries(self) -> Listing:
-        """All config entries of all kinds. The empty kind is in no documentation, but in every version (facts/consul.md §1)."""
+        """All config entries of all kinds. The empty kind is in no documentation, but in every version (docs/facts.md: Consul 2)."""
         return self._list("/v1/config/")
 
     def read_config_entry(self, kind: str, name: str) -> JSON | None:
@@ -206,7 +206,7 @@ class Consul:
         return self._list("/v1/catalog/nodes")
 
     def list_node_services(self) -> Listing:
-        """All nodes with their services and checks; without the nodes' datacenter and indexes (facts/consul.md §1)."""
+        """All nodes with their services and checks; without the nodes' datacenter and indexes (docs/facts.md: Consul 2)."""
         return self._list("/v1/internal/ui/nodes")
 
     def node_services(self, node: str) -> JSON | None:

@@ -1,6 +1,6 @@
 """What went wrong with a request, in words for the person at the terminal: which error, what Consul said, what to do.
 
-Consul answers nearly everything that goes wrong with status 500 and a sentence, so the sentence decides (facts/consul.md §8).
+Consul answers nearly everything that goes wrong with status 500 and a sentence, so the sentence decides (docs/facts.md: Consul 11).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When a request may be sent again, and after how long (the matrix of facts/consul.md §8)."""
+"""When a request may be sent again, and after how long (the matrix of docs/facts.md: Consul 11)."""
 
 from __future__ import annotations
 

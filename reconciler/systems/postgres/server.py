@@ -198,7 +198,7 @@ class Postgres:
         except psycopg.Error as error:
             raise statement_fault(self.label, error, secret=False, lost=error.sqlstate is None, unknown=False) from error
         if row.pop("backend_pid") != connection.info.backend_pid:
-            # no statement of ours may be undone or taken over by what shares the connection: facts/postgres.md §9
+            # no statement of ours may be undone or taken over by what shares the connection: docs/facts.md: Postgres 8
             raise Rejected(f"{self.label} is a connection pooler: connect to Postgres itself")
         del row["settings"]
         identity, version = row.pop("identity"), row.pop("version")

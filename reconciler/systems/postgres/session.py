@@ -22,9 +22,9 @@ _T = TypeVar("_T")
 _ATTEMPTS: Final = 6
 _FIRST_PAUSE_S: Final = 0.05
 
-# A statement with a verifier in it must leave no trace in the log: a verifier can be guessed at offline (facts/postgres.md §2). These settings hold
-# until COMMIT, which is sent by itself: log_min_duration_statement is looked at after the message it logs. What is sampled is settled earlier, and
-# so for the whole session: see server.py.
+# A statement with a verifier in it must leave no trace in the log: a verifier can be guessed at offline (docs/facts.md: Postgres 1). These settings
+# hold until COMMIT, which is sent by itself: log_min_duration_statement is looked at after the message it logs. What is sampled is settled earlier,
+# and so for the whole session: see server.py.
 _UNLOGGED: Final[LiteralString] = """BEGIN; SELECT
   pg_catalog.set_config('log_statement', 'none', true), pg_catalog.set_config('log_min_duration_statement', '-1', true),
   pg_catalog.set_config('log_min_error_statement', 'panic', true), pg_catalog.set_config('pg_stat_statements.track_utility', 'off', true)"""

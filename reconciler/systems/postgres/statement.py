@@ -1,6 +1,6 @@
 """SQL as values: a constant text, and the parts that are quoted into it when it is sent.
 
-CREATE, ALTER and DROP take no bound parameters (facts/postgres.md §1), so names and values are quoted by psycopg.
+CREATE, ALTER and DROP take no bound parameters (docs/facts.md: Postgres 3), so names and values are quoted by psycopg.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from psycopg.sql import Composable
 
 NAME_BYTES = 63
-"""The longest name that Postgres keeps whole; it cuts longer ones in silence, and then means another object (facts/postgres.md §6)."""
+"""The longest name that Postgres keeps whole; it cuts longer ones in silence, and then means another object (docs/facts.md: Postgres 2)."""
 
 
 @dataclass(frozen=True, slots=True)

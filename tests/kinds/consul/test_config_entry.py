@@ -216,7 +216,7 @@ def test_names_with_slashes_and_spaces(bench):
 
 
 def test_the_protocol_cannot_change_under_permissions(bench):
-    """Why intentions and defaults have an order, both ways (facts/consul.md §3)."""
+    """Why intentions and defaults have an order, both ways (docs/facts.md: Consul 7)."""
     first = bench.declare("config-entry", intentions={"web": L7}, **defaults(Protocol="http"))
     with pytest.raises(Rejected):
         bench.create(first["config-entry/service-intentions/web"])

@@ -8,7 +8,6 @@ from reconciler.model.kind import FieldRules
 from reconciler.model.resource import Live
 from reconciler.model.secret import KNOWN_AFTER_APPLY, Generate, Hidden, Secret
 from reconciler.model.value import ABSENT, Digest, Semantic
-
 from tests.unit.engine.world import address
 from tests.unit.ownership.test_records import record
 

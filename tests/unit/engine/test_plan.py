@@ -1,4 +1,4 @@
-"""The decision table, row by row (DESIGN §5)."""
+"""The decision table, row by row (docs/design.md §5)."""
 
 from dataclasses import replace
 

@@ -69,8 +69,8 @@ def test_everything_that_can_be_set_is_declared(declared):
 
 def test_a_database_comes_after_the_template_that_is_declared_too(declared):
     found = declared("databases: {model: {}, copy: {template: model}, other: {template: template1}}")
-    assert found["database/copy"].needs == {found["database/model"].address}
-    assert found["database/copy"].must_exist == found["database/other"].needs == frozenset()
+    assert found["database/copy"].after == {found["database/model"].address}
+    assert found["database/copy"].needs == found["database/other"].after == frozenset()
 
 
 def test_a_password_from_kv_needs_the_key(declared):

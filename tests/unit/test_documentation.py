@@ -1,0 +1,435 @@
+"""What the documentation says of commands, options, exit codes, fields and places is so."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from reconciler.cli.main import COMMANDS
+from reconciler.cli.main import reconciler as program
+from reconciler.engine import operations
+from reconciler.engine.observe import declare, unsupported
+from reconciler.kinds import all_kinds
+from reconciler.kinds.consul._entries import DECLARATIONS
+from reconciler.manifest import connections, databases, kv, mesh
+from reconciler.manifest.acl import AclPolicy, AclToken, TokenFile
+from reconciler.manifest.loading import load, load_texts
+from reconciler.manifest.section import OPTIONS, Section
+from reconciler.model.errors import ReconcilerError
+from reconciler.model.outcome import Outcome
+from reconciler.systems.consul.identity import OLDEST
+from reconciler.systems.postgres.server import OLDEST_VERSION
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
+README = ROOT / "README.md"
+MANIFEST = ROOT / "docs" / "manifest.md"
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_INDENTED = re.compile(r"(?:^ {4}\S.*\n)+", re.MULTILINE)
+_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_CALL = re.compile(r"\breconciler +([a-z-][^|;)\n]*)")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_POINTER = re.compile(r"docs/(design|facts)\.md(?: §|: )((?:Consul |Postgres )?\d+)")
+_OWN_WORDS = ("FILE", "NAME", "ADDRESS", "GLOB", "N", "…", "[")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, where it begins."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+@cache
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(page: Path) -> list[Block]:
+    text = text_of(page)
+    return [Block(page, text.count("\n", 0, m.start()) + 1, m[1], m[2]) for m in _FENCE.finditer(text)]
+
+
+def spans(page: Path) -> list[str]:
+    return _SPAN.findall(_FENCE.sub("", text_of(page)))
+
+
+def page_name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=page_name)
+
+
+# --- commands and options ---------------------------------------------------------------------------------------------------------------
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+ALL = dict(commands(program))
+
+
+def options(command: click.Command) -> set[str]:
+    return {"-h", "--help", *(o for p in command.params if isinstance(p, click.Option) for o in (*p.opts, *p.secondary_opts))}
+
+
+EVERY_OPTION = {o for command in (program, *ALL.values()) for o in options(command)}
+
+
+def calls(page: Path) -> list[str]:
+    """What follows ``reconciler`` wherever a command line stands: in blocks and in spans."""
+    shells = [b.text for b in blocks(page) if b.language in ("", "sh", "console")]
+    lines = [line for text in (*shells, *_INDENTED.findall(_FENCE.sub("", text_of(page)))) for line in text.splitlines()]
+    typed = [line.split("#")[0] for line in lines if re.search(r"(^|\$ |root |\(|^ +)reconciler ", line.split("#")[0])]
+    return [m[1].strip() for line in (*typed, *(s for s in spans(page) if s.startswith("reconciler "))) for m in _CALL.finditer(line)]
+
+
+def is_a_call(arguments: str) -> str:
+    """Empty when the program would take these arguments, else why not. Placeholders stand for anything."""
+    words = [w for w in shlex.split(arguments, comments=True) if not re.fullmatch(r"\d?>.*", w)]
+    path: tuple[str, ...] = ()
+    while words and (*path, words[0]) in ALL:
+        path = (*path, words.pop(0))
+    if not path:
+        return "" if words and words[0] in options(program) else f"there is no command {words[:1]}"
+    command = ALL[path]
+    if isinstance(command, click.Group):
+        return f"there is no command {' '.join((*path, *words[:1]))}" if words else ""
+    unknown = [w for w in words if w.startswith("-") and w.partition("=")[0] not in options(command)]
+    if unknown:
+        return f"{' '.join(path)} has no option {unknown[0]}"
+    known = {o: p for p in command.params if isinstance(p, click.Option) for o in p.opts}
+    arguments_left = list(words)
+    for word in words:
+        if word in known and not known[word].is_flag and not known[word].count:
+            index = arguments_left.index(word)
+            if len(arguments_left) < index + 2:
+                return f"{word} has no value"
+            value = arguments_left[index + 1]
+            if not value.startswith(_OWN_WORDS):
+                known[word].type_cast_value(click.Context(command), (value,) if known[word].multiple else value)
+            del arguments_left[index : index + 2]
+    return ""
+
+
+@every_page
+def test_every_command_line_is_one_that_the_program_takes(page: Path):
+    wrong = {call: why for call in calls(page) if (why := is_a_call(call))}
+    assert not wrong
+
+
+@every_page
+def test_every_option_that_is_named_exists(page: Path):
+    named = {re.sub("^-v+$", "-v", w) for s in spans(page) for w in s.split()[:1] if re.fullmatch(r"--[a-z][a-z-]*|-[a-z]+", s.split()[0])}
+    of_others = {"-c"}  # of the Postgres server, in an example of `options`
+    assert named <= EVERY_OPTION | of_others
+
+
+def test_commands_are_found_on_the_pages():
+    """So that the tests above cannot pass by finding nothing."""
+    found = {shlex.split(call)[0] for call in calls(README)}
+    assert found >= set(COMMANDS)
+    assert is_a_call("plan --no-such-option FILE") == "plan has no option --no-such-option"
+    assert is_a_call("owned lost") == "there is no command owned lost"
+    assert is_a_call("paln FILE") == "there is no command ['paln']"
+    with pytest.raises(click.BadParameter):
+        is_a_call("apply --lock-timeout 5 FILE")
+
+
+def test_the_readme_names_every_command_and_every_consent():
+    text = text_of(README)
+    assert [c for c in COMMANDS if f"`reconciler {c}" not in text] == []
+    assert [o for o in ("--adopt", "--allow-delete", "--allow-data-loss", "--max-deletes", "--auto-approve") if f"`{o}" not in text] == []
+
+
+# --- links and pointers -----------------------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub and GitLab make them: lower case, punctuation dropped, spaces as dashes."""
+    titles = _HEADING.findall(_FENCE.sub("", text_of(page)))
+    return {re.sub(r"[^\w\- ]", "", re.sub(r"`", "", t).lower()).replace(" ", "-") for t in titles}
+
+
+@every_page
+def test_every_link_within_the_repository_leads_somewhere(page: Path):
+    broken = []
+    for target in _LINK.findall(_FENCE.sub("", text_of(page))):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            broken.append(target)
+    assert not broken
+
+
+def test_every_pointer_in_the_code_leads_to_a_section():
+    sections = {
+        "design": set(re.findall(r"^## (\d+)\. ", text_of(ROOT / "docs" / "design.md"), re.MULTILINE)),
+        "facts": set(re.findall(r"^### ((?:Consul|Postgres) \d+): ", text_of(ROOT / "docs" / "facts.md"), re.MULTILINE)),
+    }
+    found = [
+        (path, page, section)
+        for folder in ("reconciler", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for page, section in _POINTER.findall(text_of(path))
+    ]
+    assert len(found) > 30
+    assert [f for f in found if f[2] not in sections[f[1]]] == []
+
+
+def test_every_decision_is_numbered_in_order():
+    names = [page.name for page in PAGES if page.parent.name == "decisions"]
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    assert [f"# {int(name[:4])}. " for name in names] == [text_of(ROOT / "docs" / "decisions" / name)[:5] for name in names]
+
+
+# --- manifests --------------------------------------------------------------------------------------------------------------------------
+
+YAML = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
+MANIFESTS = [b for b in YAML if not b.text.startswith("# overlay")]
+
+
+@pytest.mark.parametrize("block", MANIFESTS, ids=str)
+def test_every_manifest_is_valid_and_supported(block: Block, tmp_path: Path):
+    text = block.text if "version: 1\n" in block.text else f"version: 1\nname: fragment\n{block.text}"
+    (tmp_path / "manifest.yaml").write_text(text)
+    manifest = load([tmp_path / "manifest.yaml"])
+    assert manifest.warnings == ()
+    assert unsupported(manifest) == []
+    declare(manifest)
+
+
+def test_there_are_manifests_to_check():
+    assert len(MANIFESTS) > 10
+
+
+def test_every_overlay_merges_over_what_stands_before_it():
+    overlays = [(before, b) for before, b in pairwise(YAML) if b.text.startswith("# overlay")]
+    assert overlays
+    for base, overlay in overlays:
+        assert base.page == overlay.page
+        assert load_texts([("base.yaml", base.text), ("overlay.yaml", overlay.text)], Path()).warnings == ()
+
+
+def supported(model: type[Section], *unsupported_yet: str) -> set[str]:
+    return {f.alias or name for name, f in model.model_fields.items()} - set(OPTIONS) - set(unsupported_yet)
+
+
+FIELDS: dict[tuple[str, str], set[str]] = {
+    ("Options of every entry", "field"): set(OPTIONS),
+    ("consul", "field"): supported(connections.ConsulSection),
+    ("postgres", "field"): supported(connections.PostgresSection, "via", "os_user"),
+    ("mesh_credentials.policies", "field"): supported(AclPolicy),
+    ("mesh_credentials.tokens", "field"): supported(
+        AclToken, "roles", "service_identities", "node_identities", "templated_policies", "local", "expires_after"
+    ),
+    ("mesh_credentials.tokens", "field of a file"): supported(TokenFile),
+    ("terminating_gateways", "field"): supported(mesh.TerminatingGateway, "process"),
+    ("terminating_gateways", "field of a service"): supported(mesh.GatewayService),
+    ("external_services", "field"): supported(mesh.ExternalService),
+    ("external_services", "field of a check"): supported(mesh.HealthCheck, "udp", "disable_redirects"),
+    ("intentions", "field"): supported(mesh.Intention),
+    ("intentions", "field of a source"): supported(mesh.IntentionSource),
+    ("intentions", "field of a permission"): supported(mesh.IntentionPermission),
+    ("intentions", "field of a condition"): supported(mesh.HttpMatch),
+    ("intentions", "field of a header condition"): supported(mesh.HeaderMatch),
+    ("config_entries", "field"): supported(mesh.ConfigEntry),
+    ("kv", "field"): supported(kv.KvEntry),
+    ("db_roles", "field"): supported(databases.DbRole, "member_of", "reassign_to"),
+    ("databases", "field"): supported(databases.Database, "grants", "schemas", "extensions", "default_privileges"),
+}
+"""The tables of docs/manifest.md by heading and title, and the fields that each must have: those of the model that work."""
+
+
+def tables(page: Path) -> dict[tuple[str, str], set[str]]:
+    """The first column of every table, by the heading above it and the title of the column; only what stands there as code."""
+    found: dict[tuple[str, str], set[str]] = {}
+    heading = title = ""
+    for line in _FENCE.sub("", text_of(page)).splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+        if not line.startswith("|"):
+            title = ""
+        elif not title:
+            title = line.split("|")[1].strip()
+            found.setdefault((heading, title), set())
+        else:
+            found[heading, title] |= set(_SPAN.findall(line.split("|")[1]))
+    return found
+
+
+@pytest.mark.parametrize("table", FIELDS, ids=" ".join)
+def test_every_field_of_the_models_is_in_the_reference_and_no_other(table: tuple[str, str]):
+    assert tables(MANIFEST)[table] == FIELDS[table]
+
+
+def test_the_reference_and_the_design_name_every_kind_of_address():
+    for page, heading in ((MANIFEST, "Addresses"), (ROOT / "docs" / "design.md", "9. Kinds and addresses")):
+        assert {a.partition("/")[0] for a in tables(page)[heading, "address"]} == set(all_kinds())
+
+
+def test_the_reference_names_the_kinds_of_config_entries_that_work():
+    (row,) = (line for line in text_of(MANIFEST).splitlines() if line.startswith("| `Kind` |"))
+    assert set(_SPAN.findall(row.split("|")[2])) == set(DECLARATIONS)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------------------------
+
+
+def codes_in_the_program() -> set[int]:
+    def below(error: type[ReconcilerError]) -> Iterator[type[ReconcilerError]]:
+        yield error
+        for sub in error.__subclasses__():
+            yield from below(sub)
+
+    outcomes: list[Any] = [Outcome(()), Outcome((), stopped="x"), Outcome((), interrupted=True)]
+    from reconciler.cli import drift, plan
+
+    return {e.exit_code for e in below(ReconcilerError)} | {o.exit_code for o in outcomes} | {plan.PENDING, drift.DRIFTED}
+
+
+@pytest.mark.parametrize("page", [README, ROOT / "docs" / "design.md", ROOT / "docs" / "operating.md"], ids=page_name)
+def test_exit_codes_are_those_of_the_program(page: Path):
+    documented = {int(m) for m in re.findall(r"^\| (\d+) \| ", text_of(page), re.MULTILINE)}
+    assert documented == codes_in_the_program()
+
+
+def test_oldest_versions_are_those_of_the_program():
+    needs = text_of(README).partition("## What it needs")[2].partition("\n## ")[0]
+    assert f"Consul {OLDEST[0]}.{OLDEST[1]} or later" in needs
+    assert f"Postgres {OLDEST_VERSION // 10000} or later" in needs
+    (wanted,) = re.findall(r'^requires-python = ">=([\d.]+)"$', text_of(ROOT / "pyproject.toml"), re.MULTILINE)
+    assert f"Python {wanted} or later" in needs
+
+
+# --- messages and output ----------------------------------------------------------------------------------------------------------------
+
+
+def words_of_the_program() -> str:
+    """Every literal text in the code, those between the braces of f-strings included."""
+    trees = [ast.parse(text_of(path)) for path in (ROOT / "reconciler").rglob("*.py")]
+    return "\0".join(node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def test_the_messages_that_are_explained_are_those_of_the_program():
+    page = text_of(ROOT / "docs" / "operating.md")
+    rows = re.findall(r"^\| (\*.*?) \| ", page.partition("## When it refuses")[2], re.MULTILINE)
+    quoted = [part.strip() for row in rows for message in re.findall(r"\*([^*]+)\*", row) for part in message.split("…") if part.strip()]
+    assert len(quoted) > 40
+    words = words_of_the_program()
+    assert [part for part in quoted if part not in words] == []
+
+
+def test_every_rule_of_refusal_is_explained():
+    guards = [text_of(ROOT / "reconciler" / "engine" / name) for name in ("guard.py", "plan.py", "consequences.py")]
+    rules = {rule for text in guards for rule in re.findall(r'Refusal\(\s*"([^"]+)"', text)}
+    explained = set(re.findall(r"\[([a-z ]+)\] \|", text_of(ROOT / "docs" / "operating.md")))
+    assert explained == rules
+
+
+def test_what_the_readme_shows_is_about_the_example():
+    example = {str(a) for a in declare(load([ROOT / "examples" / "01-external-postgres" / "manifest.yaml"]))}
+    consoles = "".join(b.text for b in blocks(README) if b.language == "console")
+    shown = re.findall(r"^ *[+~-] (\S+/\S+)", consoles, re.MULTILINE)
+    assert len(shown) > 5
+    assert set(shown) <= example
+    assert f"Plan: {len(example)} to add, " in consoles
+    assert f"{len(example) - 1} deleted" in consoles
+
+
+@pytest.mark.parametrize("role", ["postgres", "deploy"])
+def test_the_rights_that_are_documented_are_enough(role, consul, postgres18, environment):
+    reading, writing = (consul.token_for(b.text) for b in blocks(ROOT / "docs" / "operating.md") if b.language == "hcl")
+    environ = {**environment, **postgres18.environment}
+    if role == "deploy":
+        postgres18.query("CREATE ROLE deploy LOGIN CREATEROLE CREATEDB PASSWORD 'deploy'")
+        environ |= {"PGUSER": "deploy", "PGPASSWORD": "deploy"}
+    manifest = load([ROOT / "examples" / "01-external-postgres" / "manifest.yaml"])
+
+    def planned() -> int:
+        with operations.Connections(manifest, environ | {"CONSUL_HTTP_TOKEN": reading}) as connections:
+            return len(operations.plan(connections, operations.Options()).changes)
+
+    def applied(**options: Any) -> bool:
+        with operations.Connections(manifest, environ | {"CONSUL_HTTP_TOKEN": writing}) as connections:
+            _, outcome = operations.apply(
+                connections, operations.Options(**options), approve=lambda _: True, progress=lambda _: None, stop=threading.Event()
+            )
+        return outcome is not None and outcome.complete
+
+    assert planned() == 12
+    assert applied()
+    assert planned() == 0
+    with operations.Connections(manifest, environ | {"CONSUL_HTTP_TOKEN": reading}) as connections:
+        assert operations.drift(connections).is_empty
+    assert applied(destroy=True)
+
+
+# --- what must not be in the repository -------------------------------------------------------------------------------------------------
+
+_PUBLIC_HOSTS = re.compile(
+    r"(127\.[\d.]+|([\w-]+\.)*example\.(com|org|net)|[\w.-]+\.invalid|json-schema\.org|no-color\.org|www\.postgresql\.org"
+    r"|developer\.hashicorp\.com|www\.apache\.org)(:\d+)?"
+)
+_MACHINE_PATH = re.compile(r"(?<![\w.)}\]…-])/(?:work|tmp/work|workspace|builds|home/(?!me/)\w+|Users/\w+)/[\w.]")
+_REGISTRY = re.compile(r"(?i)\b(artifactory|nexus|devpi|verdaccio|(extra-)?index-url|find-links)\b")
+
+
+def tracked() -> list[Path]:
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no git repository")
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_tracked_file_names_a_machine_or_a_registry():
+    wrong = []
+    for path in tracked():
+        if path == Path(__file__) or path.name in ("go.sum", "go.mod"):
+            continue
+        for number, line in enumerate(path.read_bytes().decode("utf-8", "replace").splitlines(), 1):
+            hosts = re.findall(r"\bhttps?://([\w-]+(?:\.[\w-]+)+(?::\d+)?)", line) if path.parts[len(ROOT.parts)] != "tests" else []
+            strangers = [h for h in hosts if not _PUBLIC_HOSTS.fullmatch(h)]
+            if strangers or _MACHINE_PATH.search(line) or _REGISTRY.search(line.replace("--no-emit-index-url", "")):
+                wrong.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert not wrong
+
+
+def test_a_machine_or_a_registry_would_be_found():
+    """So that the test above cannot pass by finding nothing."""
+    assert _MACHINE_PATH.search("see /" + "work/main/README.md")
+    assert _MACHINE_PATH.search("cd /home/" + "anna/reconciler")
+    assert not _MACHINE_PATH.search("path: /home/me/token")
+    assert _REGISTRY.search("--index-url https://packages.example.com")
+    assert not _PUBLIC_HOSTS.fullmatch("packages.internal")
