@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ class Site(Mesh):
         """Start a run in a process of its own, ``through`` proxies."""
         arguments = [operation, *(["--auto-approve"] if operation in ("apply", "destroy") else []), *options, str(self.write(manifest))]
         return Run(arguments, {**self.environment, **(through or {})}, self.folder, first)
+
+    def through(self, environment: Mapping[str, str]) -> Site:
+        """The same site as runs see it that go through proxies."""
+        return replace(self, environment={**self.environment, **environment})
 
     def managed(self) -> dict[str, Any]:
         """What the example has made."""

@@ -1,4 +1,4 @@
-"""What the documentation says of commands, options, exit codes, fields and places is so."""
+"""What the documentation says of commands, options, links, exit codes, messages and rights is so."""
 
 from __future__ import annotations
 
@@ -8,136 +8,30 @@ import shlex
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
+from reconciler.cli import drift, plan
 from reconciler.cli.main import COMMANDS
-from reconciler.cli.main import reconciler as program
 from reconciler.engine import operations
-from reconciler.engine.observe import declare, unsupported
-from reconciler.kinds import all_kinds
-from reconciler.kinds.consul._entries import DECLARATIONS
-from reconciler.manifest import connections, databases, kv, mesh
-from reconciler.manifest.acl import AclPolicy, AclToken, TokenFile
-from reconciler.manifest.loading import load, load_texts
-from reconciler.manifest.section import OPTIONS, Section
+from reconciler.engine.observe import declare
+from reconciler.manifest.loading import load
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.outcome import Outcome
 from reconciler.systems.consul.identity import OLDEST
 from reconciler.systems.postgres.server import OLDEST_VERSION
+from tests.unit.pages import EVERY_OPTION, FENCE, LINK, PAGES, README, ROOT, anchors, blocks, calls, is_a_call, page_name, spans, text_of
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
-README = ROOT / "README.md"
-MANIFEST = ROOT / "docs" / "manifest.md"
-
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_INDENTED = re.compile(r"(?:^ {4}\S.*\n)+", re.MULTILINE)
-_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-_CALL = re.compile(r"\breconciler +([a-z-][^|;)\n]*)")
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _POINTER = re.compile(r"docs/(design|facts)\.md(?: §|: )((?:Consul |Postgres )?\d+)")
-_OWN_WORDS = ("FILE", "NAME", "ADDRESS", "GLOB", "N", "…", "[")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, its text, where it begins."""
-
-    page: Path
-    line: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-
-@cache
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def blocks(page: Path) -> list[Block]:
-    text = text_of(page)
-    return [Block(page, text.count("\n", 0, m.start()) + 1, m[1], m[2]) for m in _FENCE.finditer(text)]
-
-
-def spans(page: Path) -> list[str]:
-    return _SPAN.findall(_FENCE.sub("", text_of(page)))
-
-
-def page_name(page: Path) -> str:
-    return str(page.relative_to(ROOT))
 
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=page_name)
 
 
 # --- commands and options ---------------------------------------------------------------------------------------------------------------
-
-
-def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        yield (*path, name), command
-        if isinstance(command, click.Group):
-            yield from commands(command, (*path, name))
-
-
-ALL = dict(commands(program))
-
-
-def options(command: click.Command) -> set[str]:
-    return {"-h", "--help", *(o for p in command.params if isinstance(p, click.Option) for o in (*p.opts, *p.secondary_opts))}
-
-
-EVERY_OPTION = {o for command in (program, *ALL.values()) for o in options(command)}
-
-
-def calls(page: Path) -> list[str]:
-    """What follows ``reconciler`` wherever a command line stands: in blocks and in spans."""
-    shells = [b.text for b in blocks(page) if b.language in ("", "sh", "console")]
-    lines = [line for text in (*shells, *_INDENTED.findall(_FENCE.sub("", text_of(page)))) for line in text.splitlines()]
-    typed = [line.split("#")[0] for line in lines if re.search(r"(^|\$ |root |\(|^ +)reconciler ", line.split("#")[0])]
-    return [m[1].strip() for line in (*typed, *(s for s in spans(page) if s.startswith("reconciler "))) for m in _CALL.finditer(line)]
-
-
-def is_a_call(arguments: str) -> str:
-    """Empty when the program would take these arguments, else why not. Placeholders stand for anything."""
-    words = [w for w in shlex.split(arguments, comments=True) if not re.fullmatch(r"\d?>.*", w)]
-    path: tuple[str, ...] = ()
-    while words and (*path, words[0]) in ALL:
-        path = (*path, words.pop(0))
-    if not path:
-        return "" if words and words[0] in options(program) else f"there is no command {words[:1]}"
-    command = ALL[path]
-    if isinstance(command, click.Group):
-        return f"there is no command {' '.join((*path, *words[:1]))}" if words else ""
-    unknown = [w for w in words if w.startswith("-") and w.partition("=")[0] not in options(command)]
-    if unknown:
-        return f"{' '.join(path)} has no option {unknown[0]}"
-    known = {o: p for p in command.params if isinstance(p, click.Option) for o in p.opts}
-    arguments_left = list(words)
-    for word in words:
-        if word in known and not known[word].is_flag and not known[word].count:
-            index = arguments_left.index(word)
-            if len(arguments_left) < index + 2:
-                return f"{word} has no value"
-            value = arguments_left[index + 1]
-            if not value.startswith(_OWN_WORDS):
-                known[word].type_cast_value(click.Context(command), (value,) if known[word].multiple else value)
-            del arguments_left[index : index + 2]
-    return ""
 
 
 @every_page
@@ -173,16 +67,10 @@ def test_the_readme_names_every_command_and_every_consent():
 # --- links and pointers -----------------------------------------------------------------------------------------------------------------
 
 
-def anchors(page: Path) -> set[str]:
-    """As GitHub and GitLab make them: lower case, punctuation dropped, spaces as dashes."""
-    titles = _HEADING.findall(_FENCE.sub("", text_of(page)))
-    return {re.sub(r"[^\w\- ]", "", re.sub(r"`", "", t).lower()).replace(" ", "-") for t in titles}
-
-
 @every_page
 def test_every_link_within_the_repository_leads_somewhere(page: Path):
     broken = []
-    for target in _LINK.findall(_FENCE.sub("", text_of(page))):
+    for target in LINK.findall(FENCE.sub("", text_of(page))):
         path, _, anchor = target.partition("#")
         if "://" in target:
             continue
@@ -213,96 +101,6 @@ def test_every_decision_is_numbered_in_order():
     assert [f"# {int(name[:4])}. " for name in names] == [text_of(ROOT / "docs" / "decisions" / name)[:5] for name in names]
 
 
-# --- manifests --------------------------------------------------------------------------------------------------------------------------
-
-YAML = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
-MANIFESTS = [b for b in YAML if not b.text.startswith("# overlay")]
-
-
-@pytest.mark.parametrize("block", MANIFESTS, ids=str)
-def test_every_manifest_is_valid_and_supported(block: Block, tmp_path: Path):
-    text = block.text if "version: 1\n" in block.text else f"version: 1\nname: fragment\n{block.text}"
-    (tmp_path / "manifest.yaml").write_text(text)
-    manifest = load([tmp_path / "manifest.yaml"])
-    assert manifest.warnings == ()
-    assert unsupported(manifest) == []
-    declare(manifest)
-
-
-def test_there_are_manifests_to_check():
-    assert len(MANIFESTS) > 10
-
-
-def test_every_overlay_merges_over_what_stands_before_it():
-    overlays = [(before, b) for before, b in pairwise(YAML) if b.text.startswith("# overlay")]
-    assert overlays
-    for base, overlay in overlays:
-        assert base.page == overlay.page
-        assert load_texts([("base.yaml", base.text), ("overlay.yaml", overlay.text)], Path()).warnings == ()
-
-
-def supported(model: type[Section], *unsupported_yet: str) -> set[str]:
-    return {f.alias or name for name, f in model.model_fields.items()} - set(OPTIONS) - set(unsupported_yet)
-
-
-FIELDS: dict[tuple[str, str], set[str]] = {
-    ("Options of every entry", "field"): set(OPTIONS),
-    ("consul", "field"): supported(connections.ConsulSection),
-    ("postgres", "field"): supported(connections.PostgresSection, "via", "os_user"),
-    ("mesh_credentials.policies", "field"): supported(AclPolicy),
-    ("mesh_credentials.tokens", "field"): supported(
-        AclToken, "roles", "service_identities", "node_identities", "templated_policies", "local", "expires_after"
-    ),
-    ("mesh_credentials.tokens", "field of a file"): supported(TokenFile),
-    ("terminating_gateways", "field"): supported(mesh.TerminatingGateway, "process"),
-    ("terminating_gateways", "field of a service"): supported(mesh.GatewayService),
-    ("external_services", "field"): supported(mesh.ExternalService),
-    ("external_services", "field of a check"): supported(mesh.HealthCheck, "udp", "disable_redirects"),
-    ("intentions", "field"): supported(mesh.Intention),
-    ("intentions", "field of a source"): supported(mesh.IntentionSource),
-    ("intentions", "field of a permission"): supported(mesh.IntentionPermission),
-    ("intentions", "field of a condition"): supported(mesh.HttpMatch),
-    ("intentions", "field of a header condition"): supported(mesh.HeaderMatch),
-    ("config_entries", "field"): supported(mesh.ConfigEntry),
-    ("kv", "field"): supported(kv.KvEntry),
-    ("db_roles", "field"): supported(databases.DbRole, "member_of", "reassign_to"),
-    ("databases", "field"): supported(databases.Database, "grants", "schemas", "extensions", "default_privileges"),
-}
-"""The tables of docs/manifest.md by heading and title, and the fields that each must have: those of the model that work."""
-
-
-def tables(page: Path) -> dict[tuple[str, str], set[str]]:
-    """The first column of every table, by the heading above it and the title of the column; only what stands there as code."""
-    found: dict[tuple[str, str], set[str]] = {}
-    heading = title = ""
-    for line in _FENCE.sub("", text_of(page)).splitlines():
-        if line.startswith("#"):
-            heading = line.lstrip("# ")
-        if not line.startswith("|"):
-            title = ""
-        elif not title:
-            title = line.split("|")[1].strip()
-            found.setdefault((heading, title), set())
-        else:
-            found[heading, title] |= set(_SPAN.findall(line.split("|")[1]))
-    return found
-
-
-@pytest.mark.parametrize("table", FIELDS, ids=" ".join)
-def test_every_field_of_the_models_is_in_the_reference_and_no_other(table: tuple[str, str]):
-    assert tables(MANIFEST)[table] == FIELDS[table]
-
-
-def test_the_reference_and_the_design_name_every_kind_of_address():
-    for page, heading in ((MANIFEST, "Addresses"), (ROOT / "docs" / "design.md", "9. Kinds and addresses")):
-        assert {a.partition("/")[0] for a in tables(page)[heading, "address"]} == set(all_kinds())
-
-
-def test_the_reference_names_the_kinds_of_config_entries_that_work():
-    (row,) = (line for line in text_of(MANIFEST).splitlines() if line.startswith("| `Kind` |"))
-    assert set(_SPAN.findall(row.split("|")[2])) == set(DECLARATIONS)
-
-
 # --- numbers ----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -313,8 +111,6 @@ def codes_in_the_program() -> set[int]:
             yield from below(sub)
 
     outcomes: list[Any] = [Outcome(()), Outcome((), stopped="x"), Outcome((), interrupted=True)]
-    from reconciler.cli import drift, plan
-
     return {e.exit_code for e in below(ReconcilerError)} | {o.exit_code for o in outcomes} | {plan.PENDING, drift.DRIFTED}
 
 

@@ -1,0 +1,87 @@
+"""``docs/manifest.md`` says of every field what is so, and every manifest in the documentation is valid."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine.observe import declare, unsupported
+from reconciler.kinds import all_kinds
+from reconciler.kinds.consul._entries import DECLARATIONS
+from reconciler.manifest import connections, databases, kv, mesh
+from reconciler.manifest.acl import AclPolicy, AclToken, TokenFile
+from reconciler.manifest.loading import load, load_texts
+from reconciler.manifest.section import OPTIONS, Section
+from tests.unit.pages import MANIFEST, PAGES, ROOT, SPAN, Block, blocks, tables, text_of
+
+YAML = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
+MANIFESTS = [b for b in YAML if not b.text.startswith("# overlay")]
+
+
+@pytest.mark.parametrize("block", MANIFESTS, ids=str)
+def test_every_manifest_is_valid_and_supported(block: Block, tmp_path: Path):
+    text = block.text if "version: 1\n" in block.text else f"version: 1\nname: fragment\n{block.text}"
+    (tmp_path / "manifest.yaml").write_text(text)
+    manifest = load([tmp_path / "manifest.yaml"])
+    assert manifest.warnings == ()
+    assert unsupported(manifest) == []
+    declare(manifest)
+
+
+def test_there_are_manifests_to_check():
+    assert len(MANIFESTS) > 10
+
+
+def test_every_overlay_merges_over_what_stands_before_it():
+    overlays = [(before, b) for before, b in pairwise(YAML) if b.text.startswith("# overlay")]
+    assert overlays
+    for base, overlay in overlays:
+        assert base.page == overlay.page
+        assert load_texts([("base.yaml", base.text), ("overlay.yaml", overlay.text)], Path()).warnings == ()
+
+
+def supported(model: type[Section], *unsupported_yet: str) -> set[str]:
+    return {f.alias or name for name, f in model.model_fields.items()} - set(OPTIONS) - set(unsupported_yet)
+
+
+FIELDS: dict[tuple[str, str], set[str]] = {
+    ("Options of every entry", "field"): set(OPTIONS),
+    ("consul", "field"): supported(connections.ConsulSection),
+    ("postgres", "field"): supported(connections.PostgresSection, "via", "os_user"),
+    ("mesh_credentials.policies", "field"): supported(AclPolicy),
+    ("mesh_credentials.tokens", "field"): supported(
+        AclToken, "roles", "service_identities", "node_identities", "templated_policies", "local", "expires_after"
+    ),
+    ("mesh_credentials.tokens", "field of a file"): supported(TokenFile),
+    ("terminating_gateways", "field"): supported(mesh.TerminatingGateway, "process"),
+    ("terminating_gateways", "field of a service"): supported(mesh.GatewayService),
+    ("external_services", "field"): supported(mesh.ExternalService),
+    ("external_services", "field of a check"): supported(mesh.HealthCheck, "udp", "disable_redirects"),
+    ("intentions", "field"): supported(mesh.Intention),
+    ("intentions", "field of a source"): supported(mesh.IntentionSource),
+    ("intentions", "field of a permission"): supported(mesh.IntentionPermission),
+    ("intentions", "field of a condition"): supported(mesh.HttpMatch),
+    ("intentions", "field of a header condition"): supported(mesh.HeaderMatch),
+    ("config_entries", "field"): supported(mesh.ConfigEntry),
+    ("kv", "field"): supported(kv.KvEntry),
+    ("db_roles", "field"): supported(databases.DbRole, "member_of", "reassign_to"),
+    ("databases", "field"): supported(databases.Database, "grants", "schemas", "extensions", "default_privileges"),
+}
+"""The tables of docs/manifest.md by heading and title, and the fields that each must have: those of the model that work."""
+
+
+@pytest.mark.parametrize("table", FIELDS, ids=" ".join)
+def test_every_field_of_the_models_is_in_the_reference_and_no_other(table: tuple[str, str]):
+    assert tables(MANIFEST)[table] == FIELDS[table]
+
+
+def test_the_reference_and_the_design_name_every_kind_of_address():
+    for page, heading in ((MANIFEST, "Addresses"), (ROOT / "docs" / "design.md", "9. Kinds and addresses")):
+        assert {a.partition("/")[0] for a in tables(page)[heading, "address"]} == set(all_kinds())
+
+
+def test_the_reference_names_the_kinds_of_config_entries_that_work():
+    (row,) = (line for line in text_of(MANIFEST).splitlines() if line.startswith("| `Kind` |"))
+    assert set(SPAN.findall(row.split("|")[2])) == set(DECLARATIONS)
