@@ -18,7 +18,7 @@ DRIFTED = 2
     epilog="""\b
 Examples:
   reconciler drift carbonio.yaml
-  */10 * * * * root reconciler drift /etc/carbonio.yaml || [ $? = 4 ]    # in /etc/cron.d; 4: an apply is under way""",
+  */10 * * * * root out=$(reconciler drift /etc/carbonio.yaml 2>&1) || [ $? = 4 ] || echo "$out"    # in /etc/cron.d""",
 )
 @takes_files
 @takes_choices("timeout")

@@ -65,7 +65,7 @@ class Connections:
             from reconciler.systems.postgres import Postgres  # imported late: psycopg takes 0.1 s, and many manifests have no database
 
             section = (self.loaded.manifest.postgres or {}).get(name)
-            self._postgres[name] = Postgres.connect(name, section, self.environ, self.secret)
+            self._postgres[name] = Postgres.connect(name, section, self.environ, self.secret, self.loaded.directory)
         return self._postgres[name]
 
     def host(self, name: str) -> Host:

@@ -31,7 +31,7 @@ def compare(desired: Fields, record: Record | None, live: Live, rules: FieldRule
     ``desired`` holds no references any more: they were settled.
     """
     applied = record.specification if record else {}
-    rewritten = record is not None and record.witness != live.witness
+    rewritten = record is not None and _is_rewritten(record, live)
     changes: list[FieldChange] = []
     unreadable: list[tuple[Path, str]] = []
     wanted = dict(leaves(desired, rules.whole))
@@ -57,7 +57,7 @@ def compare(desired: Fields, record: Record | None, live: Live, rules: FieldRule
 def drifted_fields(record: Record, live: Live, rules: FieldRules) -> tuple[FieldChange, ...]:
     """What somebody else changed since the last apply: live against the record alone, so no secret needs to be known."""
     changes: list[FieldChange] = []
-    rewritten = record.witness != live.witness
+    rewritten = _is_rewritten(record, live)
     for path, last in leaves(record.specification, rules.whole):
         have = look_up(live.fields, path)
         if last is WITHHELD:
@@ -71,7 +71,12 @@ def drifted_fields(record: Record, live: Live, rules: FieldRules) -> tuple[Field
 def secret_rewritten(record: Record, live: Live, rules: FieldRules) -> bool:
     """Whether a secret was written since the record noted its witness, perhaps with the same value: only a new record ends that drift."""
     secrets = (path for path, last in leaves(record.specification, rules.whole) if last is WITHHELD)
-    return record.witness != live.witness and any(not isinstance(look_up(live.fields, path), Hidden) for path in secrets)
+    return _is_rewritten(record, live) and any(not isinstance(look_up(live.fields, path), Hidden) for path in secrets)
+
+
+def _is_rewritten(record: Record, live: Live) -> bool:
+    """Whether a secret was rewritten since our last write; not, where the record was written by one who could not see what tells it."""
+    return record.witness is not None and record.witness != live.witness
 
 
 def matches_claim(record: Record, live: Live, rules: FieldRules) -> bool:

@@ -62,7 +62,7 @@ def _other_systems(situation: Situation) -> Iterator[Refusal]:
         yield Refusal(
             "other system", min(addresses),
             f"{many} on the system {identity}, which this manifest no longer reaches: a server or host was re-pointed, or its section is gone",
-            "put the connection back and remove the entries first, or forget them (reconciler owned forget ADDRESS)",
+            f"put the connection back and remove the entries first, or forget them: reconciler owned forget ADDRESS --name {situation.name}",
         )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def _protected(plan: Plan) -> Iterator[Refusal]:
         if protected and change.action in (Action.DELETE, Action.REPLACE):
             yield Refusal(
                 "protected", change.address, f"is protected and would be {change.action}d",
-                f"if it may go: reconciler owned unprotect '{change.address}'",
+                f"if it may go: reconciler owned unprotect '{change.address}' --name {plan.name}",
             )  # fmt: skip
 
 
@@ -95,8 +95,8 @@ def _too_many(plan: Plan, situation: Situation, limits: Limits) -> Iterator[Refu
     if owned >= _EVERYTHING_FROM and len(deleted) == owned:
         yield Refusal(
             "deletes everything", None,
-            f"this plan deletes everything that {plan.name!r} owns ({owned} resources): is this another manifest under the same name?",
-            "rename it, or use reconciler destroy, or --allow-delete '*'",
+            f"this plan deletes everything that {plan.name!r} owns ({owned} resources), as if this were another manifest under the same name",
+            "if it is, rename it; if not, use reconciler destroy, or --allow-delete '*'",
         )  # fmt: skip
     elif owned >= _UNLIMITED_BELOW and len(unnamed) > limits.limit(owned):
         yield Refusal(

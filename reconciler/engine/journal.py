@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.model.address import Address
-from reconciler.model.errors import AccessDenied, LockLost, LostRace, SystemFault
+from reconciler.model.errors import AccessDenied, LockLost, LostRace, OutcomeUnknown, SystemFault
 from reconciler.model.kind import Operation
 from reconciler.model.record import Record
 from reconciler.model.value import JSON
 from reconciler.ownership.lock import Lock
-from reconciler.ownership.records import delete_operation, put_operation
+from reconciler.ownership.records import delete_operation, encode, put_operation
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.http import encoded
 from reconciler.systems.consul.transactions import TransactionDenied, TransactionRejected
@@ -72,12 +72,27 @@ class Journal:
                 failed = self._failed(batch, rejected)
                 faults |= failed
                 batch = [(e, o) for e, o in batch if e.address not in failed]
+            except OutcomeUnknown as unknown:
+                return faults if self._was_done(batch) else faults | {e.address: unknown for e, _ in batch}
             except SystemFault as fault:
                 return faults | {e.address: fault for e, _ in batch}
             else:
-                self._remember(batch, results)
+                self._remember(batch, {r["KV"]["Key"]: r["KV"] for r in results if r.get("KV")})
                 return faults
         return faults
+
+    def _was_done(self, batch: list[tuple[Entry, list[Operation]]]) -> bool:
+        """Whether a transaction whose answer was lost was done: if so, every record is as it was to be. It is not sent again."""
+        keys = {e.address: self._keys[e.address] for e, _ in batch}
+        try:
+            pairs = self._consul.kv_get(keys.values())
+        except SystemFault:
+            return False
+        found = {e.address: pairs.get(keys[e.address]) for e, _ in batch}
+        if any((pair.value if (pair := found[e.address]) else None) != (encode(e.record) if e.record else None) for e, _ in batch):
+            return False
+        self._remember(batch, {p.key: {"CreateIndex": p.create_index, "ModifyIndex": p.modify_index} for p in pairs.values()})
+        return True
 
     def _failed(self, batch: list[tuple[Entry, list[Operation]]], rejected: TransactionRejected | TransactionDenied) -> dict[Address, SystemFault]:
         owners = [None, *(e.address for e, operations in batch for _ in operations)]
@@ -92,8 +107,7 @@ class Journal:
             raise rejected
         return failed
 
-    def _remember(self, batch: list[tuple[Entry, list[Operation]]], results: Sequence[JSON]) -> None:
-        indexes = {r["KV"]["Key"]: r["KV"] for r in results if r.get("KV")}
+    def _remember(self, batch: list[tuple[Entry, list[Operation]]], indexes: Mapping[str, JSON]) -> None:
         for entry, _ in batch:
             key = self._keys[entry.address]
             if entry.record is None:

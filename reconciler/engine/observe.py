@@ -135,9 +135,10 @@ class _Observer:
         return wanted
 
     def _preflight(self, wanted: Iterable[Wanted]) -> None:
-        asked = {Permission("key", records.PREFIX, "read")}
+        lock_key = lock.PREFIX + self.connections.loaded.name
+        asked = {Permission("key", records.PREFIX, "read"), Permission("key", lock_key, "read")}
         if self.write:
-            asked |= {Permission("key", records.PREFIX, "write"), Permission("key", lock.PREFIX + self.connections.loaded.name, "write")}
+            asked |= {Permission("key", records.PREFIX, "write"), Permission("key", lock_key, "write")}
             node = self.connections.consul.identity().node_name
             asked |= {Permission("session", node, "write")} if node else set()
         for want in wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from reconciler.engine import apply as applying
@@ -23,7 +23,7 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Plan, Reason
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.errors import Locked, ManifestError, ReconcilerError, SystemFault
+from reconciler.model.errors import AccessDenied, Locked, ManifestError, ReconcilerError, SystemFault
 from reconciler.model.outcome import NotConverged, Outcome, Status
 from reconciler.model.record import Record, State
 from reconciler.model.resource import Desired
@@ -77,7 +77,8 @@ def apply(
     was written) and whatever reading raises; the faults of single changes are in the outcome.
     """
     desired = _desired(connections, options)
-    with Lock(connections.consul, connections.loaded.name, "destroy" if options.destroy else "apply", options.lock_timeout_s, stop) as lock:
+    with ExitStack() as held:
+        lock = _lock(connections, options, desired, stop, held)
         planned, observation = _plan(connections, options, desired, write=True)
         if planned.is_empty or planned.refusals or not approve(planned):
             return planned, None
@@ -180,6 +181,16 @@ def _drifted(address: Address, record: Record, situation: Situation) -> Change |
         return Change(address, Action.ADOPT, record.system, (Reason.RECREATED, Reason.DRIFTED), record=record, live=live)
     fields = drifted_fields(record, live, situation.rules(address))
     return Change(address, Action.UPDATE, record.system, (Reason.DRIFTED,), fields, record=record, live=live) if fields else None
+
+
+def _lock(connections: Connections, options: Options, desired: dict[Address, Desired], stop: threading.Event, held: ExitStack) -> Lock:
+    try:
+        operation = "destroy" if options.destroy else "apply"
+        return held.enter_context(Lock(connections.consul, connections.loaded.name, operation, options.lock_timeout_s, stop))
+    except AccessDenied:
+        # It may not even lock: say everything that it lacks at once, and not one right a run.
+        observe(connections, desired, write=True)
+        raise
 
 
 @contextmanager

@@ -6,15 +6,15 @@ import threading
 
 from reconciler.engine.bookkeeping import Bookkeeping
 from reconciler.engine.connections import Connections
-from reconciler.engine.diff import matches_claim
+from reconciler.engine.diff import compare, matches_claim
 from reconciler.engine.journal import Entry
 from reconciler.engine.orders import Orders
 from reconciler.engine.situation import Situation, incarnation
 from reconciler.model.change import Action, Change
-from reconciler.model.errors import AlreadyExists, ReconcilerError
+from reconciler.model.errors import AlreadyExists, OutcomeUnknown, ReconcilerError, SystemFault
 from reconciler.model.kind import DirectKind, Made, Order, ReplacingKind, TransactionalKind, Wanted
 from reconciler.model.record import Record, State
-from reconciler.model.resource import CONSUL
+from reconciler.model.resource import CONSUL, Live
 from reconciler.ownership.lock import Lock
 from reconciler.systems.consul.reader import ConsulReader
 
@@ -91,6 +91,12 @@ class Writes:
         if self._stop.is_set():
             raise NotStarted
         self._lock.demand()
+        try:
+            return self._send(change, kind, order)
+        except OutcomeUnknown as unknown:
+            return self._look_again(change, kind, order, unknown)
+
+    def _send(self, change: Change, kind: DirectKind, order: Order) -> Made | None:
         system = self._connections.of(change.system or CONSUL)
         match change.action:
             case Action.DELETE:
@@ -107,6 +113,28 @@ class Writes:
             case _:
                 return kind.update(system, order)
 
+    def _look_again(self, change: Change, kind: DirectKind, order: Order, unknown: OutcomeUnknown) -> Made | None:
+        """A write whose answer was lost is not sent again: it was done when what is live is what it was to leave. Raises ``unknown`` otherwise."""
+        if change.action is Action.REPLACE:
+            raise unknown  # the record still means the old one
+        try:
+            live = self._live(change, kind)
+        except SystemFault:
+            raise unknown from None
+        if change.action is Action.DELETE and live is None and not change.deletes_superseded:
+            return None
+        if change.action is Action.DELETE or live is None:
+            raise unknown
+        left = compare(order.fields, None, live, kind.rules)
+        if left.fields or left.unreadable:
+            raise unknown
+        return Made(incarnation(live), live.witness, live.outputs)
+
+    def _live(self, change: Change, kind: DirectKind) -> Live | None:
+        system = change.system or CONSUL
+        source = ConsulReader(self._connections.consul) if system == CONSUL else self._connections.of(system)
+        return next(iter(kind.read(source, [Wanted(change.address, self._situation.name, change.desired, change.record)])), None)
+
     def delete_superseded(self, change: Change, record: Record) -> Entry:
         """Delete what replacements left behind; what is to be recorded then."""
         kind = self._situation.kinds[change.address.kind]
@@ -119,10 +147,7 @@ class Writes:
     def _made_earlier(self, change: Change, kind: DirectKind, exists: AlreadyExists) -> Made:
         """What exists is ours when it is what the claim of an earlier, interrupted run said."""
         record = change.record
-        if record is not None and record.state is State.CLAIMING:
-            system = change.system or CONSUL
-            source = ConsulReader(self._connections.consul) if system == CONSUL else self._connections.of(system)
-            for live in kind.read(source, [Wanted(change.address, self._situation.name, change.desired, record)]):
-                if matches_claim(record, live, kind.rules):
-                    return Made(incarnation(live), live.witness, live.outputs)
-        raise exists
+        live = self._live(change, kind) if record is not None and record.state is State.CLAIMING else None
+        if record is None or live is None or not matches_claim(record, live, kind.rules):
+            raise exists
+        return Made(incarnation(live), live.witness, live.outputs)

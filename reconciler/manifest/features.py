@@ -22,7 +22,7 @@ def features(manifest: Manifest) -> Iterator[Feature]:
     yield from _mesh(manifest)
     yield from _postgres(manifest)
     for label, file in manifest.files.items():
-        yield "files", f"file/{file.host}/{file.path}", ("files", label)
+        yield "files", f"file/{file.host}{file.path}", ("files", label)
     for path, subject, secret in secrets(manifest):
         if isinstance(secret, SecretSource) and secret.form == "bootstrap_token":
             yield "secrets.bootstrap_token", subject, path

@@ -137,12 +137,16 @@ class Lock:
 
         What fails here is not told: it would hide the real outcome, and the session ends by its TTL.
         """
-        try:
-            self._consul.transaction([self.check(), {"KV": {"Verb": "delete", "Key": self._key}}])
-        except Unreachable:
-            return
-        except SystemFault:
-            pass
+        for _ in range(2):
+            try:
+                self._consul.transaction([self.check(), {"KV": {"Verb": "delete", "Key": self._key}}])
+                break
+            except LostRace:  # it is not ours, or not any more
+                break
+            except Unreachable:
+                return
+            except SystemFault:
+                continue
         with suppress(SystemFault):
             self._consul.destroy_session(self._session)
 
@@ -154,7 +158,9 @@ class Lock:
             return False
         except OutcomeUnknown:
             holder = read_holder(self._consul, self._name)
-            return holder is not None and holder.session == self._session
+            if holder is None:
+                raise
+            return holder.session == self._session
         return True
 
     def _renew_while_waiting(self) -> None:

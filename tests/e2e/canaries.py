@@ -7,6 +7,7 @@ import hashlib
 import re
 import secrets
 import string
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -76,15 +77,18 @@ class Find:
 
 @dataclass
 class Evidence:
-    """All that was collected, place by place, and the verifiers that Postgres has."""
+    """All that was collected, place by place, each piece once; and the verifiers that Postgres has."""
 
-    places: dict[str, bytes] = field(default_factory=dict)
+    places: defaultdict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     verifiers: set[str] = field(default_factory=set)
 
-    def add(self, place: str, content: str | bytes) -> None:
+    def add(self, place: str, *pieces: str | bytes) -> None:
         """Something to be searched later."""
-        content = content.encode(errors="surrogateescape") if isinstance(content, str) else content
-        self.places[place] = self.places.get(place, b"") + content
+        self.places[place] |= {piece.encode(errors="surrogateescape") if isinstance(piece, str) else piece for piece in pieces}
+
+    def all(self, place: str) -> bytes:
+        """Everything that was collected in one place."""
+        return b"\n".join(sorted(self.places[place]))
 
     def search(self, canaries: Iterable[Canary]) -> list[Find]:
         """Every secret that is found anywhere; a verifier counts as one."""
@@ -92,7 +96,8 @@ class Evidence:
         exact = [(c.name, form, needle) for c in canaries for form, needle in c.encoded()]
         exact += [("a verifier", "a key", key.encode()) for verifier in self.verifiers for key in verifier.rpartition("$")[2].split(":")]
         found = set()
-        for place, content in self.places.items():
+        for place in sorted(self.places):
+            content = self.all(place)
             for needles, haystack in ((plain, content.lower()), (exact, content)):
                 found |= {Find(place, name, form, _around(haystack, needle)) for name, form, needle in needles if needle in haystack}
             if match := re.search(rb"SCRAM-SHA-256\$\d+:", content):

@@ -142,18 +142,17 @@ class Planted:
     def _look(self, write: Write | Statement) -> Fate | None:
         """While the command waits for an answer: the list of all processes."""
         with self._watching:
-            self.evidence.add("process list", b"\n".join(command_lines()))
+            self.evidence.add("process list", *command_lines())
         return self.interfere(write)
 
     def _collect(self, run: Run, postgres_log: str) -> None:
         self.learn()
         evidence = self.evidence
-        title = " ".join(run.arguments[:3])
-        evidence.add(f"standard output of {title}", run.out)
-        evidence.add(f"standard error of {title}", run.err)
+        evidence.add(f"standard output of {run.arguments[0]}", run.out)
+        evidence.add(f"standard error of {run.arguments[0]}", run.err)
         evidence.add("Postgres log", postgres_log)
         for key, value in self.consul.keys("reconciler/").items():
-            evidence.add("records", f"{key}\n".encode() + value)
+            evidence.add("records", key, value)
         for path in self.folder.glob("*.log"):
             evidence.add("log file", path.read_bytes())
             path.unlink()
@@ -162,6 +161,10 @@ class Planted:
             path.unlink()
         for path in (self.folder / "seen").glob("*.processes"):
             evidence.add("process list", path.read_bytes())
+            path.unlink()
+        given = self.command.whole_environment
+        for _, environment in self.children():
+            evidence.add("environment of a child", *(value for name, value in environment.items() if given.get(name) != value))
 
     def learn(self) -> None:
         """The secrets that the command made itself, read back from where they belong: tokens, generated values, verifiers."""

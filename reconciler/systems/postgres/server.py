@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from reconciler.model.errors import Rejected, SystemFault, Unreachable
@@ -91,9 +92,12 @@ class Postgres:
         self._places = threading.BoundedSemaphore(PARALLEL)
 
     @classmethod
-    def connect(cls, name: str, section: Any, environ: Mapping[str, str], secret: Callable[[Any], Secret]) -> Postgres:
-        """The server ``name`` of the manifest, with its PostgresSection or None; ``secret`` resolves a reference. It does not connect yet."""
-        return cls(server_settings(name, section, environ, secret))
+    def connect(cls, name: str, section: Any, environ: Mapping[str, str], secret: Callable[[Any], Secret], directory: Path | None = None) -> Postgres:
+        """The server ``name`` of the manifest, with its PostgresSection or None. It does not connect yet.
+
+        ``secret`` resolves a reference; paths in the section are relative to ``directory``, the manifest's folder.
+        """
+        return cls(server_settings(name, section, environ, secret, directory or Path()))
 
     @property
     def identity(self) -> str:

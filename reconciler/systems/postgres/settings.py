@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from reconciler.model.errors import ReconcilerError
@@ -19,6 +20,7 @@ _PLAIN: Final = (
     "target_session_attrs", "service", "passfile", "connect_timeout", "application_name", "options",
 )  # fmt: skip
 _SECRET: Final = ("password", "sslpassword")
+_PATHS: Final = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile"})
 # A server that vanishes without a word is noticed within a minute, also in the middle of a statement; the system's default is two hours.
 _DEFAULTS: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 
@@ -39,8 +41,8 @@ class ServerSettings:
         return f"Postgres {self.name} ({self.shown})" if self.shown else f"Postgres {self.name}"
 
 
-def server_settings(name: str, section: Any, environ: Mapping[str, str], secret: Callable[[Any], Secret]) -> ServerSettings:
-    """The settings of the server ``name``.
+def server_settings(name: str, section: Any, environ: Mapping[str, str], secret: Callable[[Any], Secret], directory: Path) -> ServerSettings:
+    """The settings of the server ``name``. Paths in the section are relative to ``directory``.
 
     ``section`` is the manifest's PostgresSection, or None (its type lies in a layer above this one). ``secret`` resolves a secret reference.
     """
@@ -48,7 +50,7 @@ def server_settings(name: str, section: Any, environ: Mapping[str, str], secret:
     keywords: dict[str, str | int] = {k: v for k, v in defaults.items() if k not in _SECRET and _is_foreign(k, environ)}
     secrets = {k: Secret(v) for k, v in defaults.items() if k in _SECRET and _is_foreign(k, environ)}
     if section is not None:
-        keywords |= {k: v for k in _PLAIN if (v := getattr(section, k)) is not None}
+        keywords |= {k: _placed(k, v, directory) for k in _PLAIN if (v := getattr(section, k)) is not None}
         secrets |= {k: _usable(name, k, secret(v)) for k in _SECRET if (v := getattr(section, k)) is not None}
     known = defaults | {k: str(v) for k, v in keywords.items()}
     by_service = "service" in known
@@ -60,6 +62,11 @@ def server_settings(name: str, section: Any, environ: Mapping[str, str], secret:
         keywords["connect_timeout"] = CONNECT_TIMEOUT_S
     keywords |= {"fallback_application_name": "reconciler", "client_encoding": "UTF8"}
     return ServerSettings(name, keywords, secrets, _shown(known), known.get("options", ""))
+
+
+def _placed(keyword: str, value: str | int, directory: Path) -> str | int:
+    """A path in the manifest's folder, where libpq would look in the working one; ``system`` are the system's own certificates."""
+    return str(directory / str(value)) if keyword in _PATHS and value != "system" else value
 
 
 def _usable(name: str, keyword: str, value: Secret) -> Secret:

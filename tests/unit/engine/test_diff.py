@@ -58,6 +58,13 @@ def test_drift_of_a_secret_needs_no_secret():
     assert not drifted_fields(one, live({"p": Hidden("may not be read")}, 2), RULES)
 
 
+def test_a_witness_that_could_not_be_noted_tells_of_no_drift():
+    one = applied({"p": Secret("s")}, witness=None)
+    assert not drifted_fields(one, live({"p": Secret("s")}, 2), RULES)
+    (change,) = compare({"p": Secret("new")}, one, live({"p": Secret("s")}, 2), RULES).fields
+    assert (change.drifted, change.manifest) == (False, True)
+
+
 def test_what_may_not_be_read_is_told_apart_from_what_differs():
     found = compare({"p": Secret("s"), "q": Hidden("its source is hidden")}, None, live({"p": Hidden("no right"), "q": Secret("x")}), RULES)
     assert found.fields == ()
