@@ -15,6 +15,7 @@ import click
 from reconciler.cli.logs import Log, open_log
 from reconciler.cli.options import Output, Target
 from reconciler.cli.streams import say
+from reconciler.model.errors import ManifestError
 
 if TYPE_CHECKING:
     from reconciler.engine.operations import Connections
@@ -53,7 +54,14 @@ def check(target: Target) -> None:
 def _load(files: tuple[str, ...]) -> LoadedManifest:
     from reconciler.manifest.loading import load
 
-    loaded = load(files)
+    try:
+        loaded = load(files)
+    except ManifestError as error:
+        if error.sound is None:
+            raise
+        from reconciler.engine.observe import completed
+
+        raise completed(error) from None
     for diagnostic in loaded.warnings:
         # The place first, as with mistakes, so that an editor finds it.
         say(str(replace(diagnostic, subject=f"warning: {diagnostic.subject}" if diagnostic.subject else "warning")))

@@ -136,6 +136,8 @@ def _same(path: Path, want: Value, have: Value, rules: FieldRules) -> bool | Hid
         if isinstance(have, Hidden):
             return have
         return isinstance(have, Verifies) and have.matches(want)
+    if isinstance(have, Secret) and isinstance(want, str):
+        return have.matches(Secret(want))
     if is_secret(have):
         return have if isinstance(have, Hidden) else False
     return rules.same(path, want, have)
@@ -149,7 +151,7 @@ def _change(path: Path, have: Value, want: Value, last: Value, rules: FieldRules
     if is_secret(want):
         # A secret tells nothing of what it was: it drifted when the live thing was rewritten since, else the manifest's changed (docs/design.md §5).
         return FieldChange(path, have, want, drifted=recorded and rewritten, manifest=recorded and not rewritten)
-    drifted = recorded and last is not ABSENT and not recorded_same(path, last, have, rules)
+    drifted = rewritten if last is WITHHELD else recorded and last is not ABSENT and not recorded_same(path, last, have, rules)
     manifest = recorded and (last is ABSENT or isinstance(last, Generate) or not recorded_same(path, last, want, rules))
     return FieldChange(path, have, want, drifted=drifted, manifest=manifest, parts=parts_of(path, have, want))
 

@@ -59,8 +59,24 @@ def declare(loaded: LoadedManifest) -> dict[Address, Desired]:
         except ManifestError as error:
             mistakes += error.diagnostics
     if mistakes:
-        raise ManifestError(mistakes)
+        raise ManifestError(sorted(dict.fromkeys(mistakes), key=_by_place))
     return desired
+
+
+def completed(error: ManifestError) -> ManifestError:
+    """A manifest's mistakes together with those that only the kinds see in the part of it that is sound."""
+    if not isinstance(error.sound, LoadedManifest):
+        return error
+    try:
+        declare(error.sound)
+    except ManifestError as more:
+        return ManifestError(sorted(dict.fromkeys([*error.diagnostics, *more.diagnostics]), key=_by_place))
+    return error
+
+
+def _by_place(diagnostic: Diagnostic) -> tuple[str, int, int, str]:
+    place = diagnostic.place
+    return (place.file, place.line, place.column, diagnostic.what) if place else ("", 0, 0, diagnostic.what)
 
 
 def observe(connections: Connections, desired: Mapping[Address, Desired], *, write: bool, only_recorded: bool = False) -> Observation:

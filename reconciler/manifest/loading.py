@@ -76,10 +76,11 @@ def _load(texts: Sequence[tuple[str, str]], directory: Path, parsers: Sequence[E
         found = list(errors(root, error))
         partial = _sound_part(document, [path for path, _ in found], directory)
         rest = broken_rules(partial, root) if partial is not None else ()
-        raise ManifestError(_sorted([*wrong, *(d for _, d in found if d is not None), *rest], order)) from None
+        sound = LoadedManifest(partial, directory, root) if partial is not None else None
+        raise ManifestError(_sorted([*wrong, *(d for _, d in found if d is not None), *rest], order), sound) from None
     wrong += broken_rules(manifest, root)
     if wrong:
-        raise ManifestError(_sorted(wrong, order))
+        raise ManifestError(_sorted(wrong, order), LoadedManifest(manifest, directory, root))
     return LoadedManifest(manifest, directory, root, tuple(_sorted(warnings(manifest, root), order)))
 
 

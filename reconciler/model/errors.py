@@ -33,11 +33,15 @@ class ReconcilerError(Exception):
 
 
 class ManifestError(ReconcilerError):
-    """The manifest is wrong; every mistake at once."""
+    """The manifest is wrong; every mistake at once.
 
-    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+    ``sound`` is the part of it that can be looked at further (a ``LoadedManifest``), so that what only the kinds know is said in the same run.
+    """
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], sound: object = None) -> None:
         super().__init__("\n".join(str(d) for d in diagnostics))
         self.diagnostics = tuple(diagnostics)
+        self.sound = sound
 
 
 class SystemFault(ReconcilerError):

@@ -6,7 +6,8 @@ import itertools
 import json
 import stat
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ SPECIAL = "first \"line\" 'of' {}\nsecond \\ $HOME %s {braces} \t \x1b[31m Ã¼ â‚
 
 
 class Planted:
-    """The mesh. ``canaries`` are all secrets, ``evidence`` is all that the command left anywhere since the last :meth:`forget`."""
+    """The mesh. ``canaries`` are all secrets, ``evidence`` is all that the command left anywhere, ``children`` are the commands that it ran."""
 
     def __init__(
         self, folder: Path, consul: ConsulServer, postgres: PostgresServer, command: Command, proxies: tuple[CountingProxy, PostgresProxy]
@@ -39,6 +40,7 @@ class Planted:
         self.canaries: list[Canary] = [known("the Consul token", consul.token), known("the Postgres password", postgres.password)]
         self._numbers = itertools.count(1)
         self._watching = threading.Lock()
+        self.children: list[Child] = []
         self.interfere: Callable[[Write | Statement], Fate | None] = lambda _: None
         (folder / "seen").mkdir()
         (folder / "print-secret").write_text(EXEC_SCRIPT)
@@ -159,12 +161,10 @@ class Planted:
         for path in self.folder.glob("*.json"):
             evidence.add("JSON file", path.read_bytes())
             path.unlink()
-        for path in (self.folder / "seen").glob("*.processes"):
-            evidence.add("process list", path.read_bytes())
-            path.unlink()
         given = self.command.whole_environment
-        for _, environment in self.children():
-            evidence.add("environment of a child", *(value for name, value in environment.items() if given.get(name) != value))
+        for child in self._notes():
+            self.children.append(child)
+            evidence.add("environment of a child", *(value for name, value in child.environment.items() if given.get(name) != value))
 
     def learn(self) -> None:
         """The secrets that the command made itself, read back from where they belong: tokens, generated values, verifiers."""
@@ -183,11 +183,22 @@ class Planted:
         """Every secret that is where none should be."""
         return self.evidence.search(self.canaries)
 
-    def children(self) -> Iterable[tuple[list[str], dict[str, str]]]:
-        """The arguments and the environment of each command that an ``exec`` ran."""
+    def _notes(self) -> Iterator[Child]:
+        """What the commands of ``exec`` have noted."""
         for path in sorted((self.folder / "seen").glob("*.cmdline")):
+            arguments = path.read_bytes().decode().split("\0")[:-1]
+            path.unlink()
             entries = [part.decode() for part in path.with_suffix(".environ").read_bytes().split(b"\0") if part]
-            yield path.read_bytes().decode().split("\0")[:-1], dict(entry.split("=", 1) for entry in entries)
+            self.evidence.add("process list", path.with_suffix(".processes").read_bytes())
+            yield Child(arguments, dict(entry.split("=", 1) for entry in entries))
+
+
+@dataclass(frozen=True)
+class Child:
+    """A command that the program ran, as it was given to it."""
+
+    arguments: list[str]
+    environment: dict[str, str]
 
 
 def command_lines() -> list[bytes]:

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.canaries import Evidence, canary, known, mark
 from tests.e2e.leaky import LEAKS
 from tests.e2e.planted import Planted
-from tests.servers.counting_proxy import CountingProxy, Fate
+from tests.servers.counting_proxy import CountingProxy, Fate, Write
 from tests.servers.postgres_proxy import PostgresProxy, Statement
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
@@ -222,7 +222,7 @@ def test_postgres_refuses_a_role(planted):
 
 def test_consul_refuses_a_policy_and_a_token_that_somebody_made_meanwhile(planted):
     def interfere(write):
-        body = json.loads(write.body) if write.path.startswith("/v1/acl/") and write.body else {}
+        body = json.loads(write.body) if isinstance(write, Write) and write.path.startswith("/v1/acl/") else {}
         if "Rules" in body:
             planted.consul.request("PUT", "/v1/acl/policy", {"Name": body["Name"]})
         if "AccessorID" in body:
@@ -236,7 +236,7 @@ def test_consul_refuses_a_policy_and_a_token_that_somebody_made_meanwhile(plante
 
 @pytest.mark.parametrize("path", ["/v1/acl/token", "/v1/txn", "/v1/config", "/v1/acl/policy"])
 def test_the_connection_to_consul_breaks_in_the_middle_of_a_write(planted, path):
-    planted.interfere = lambda write: Fate.CUT if write.path.startswith(path) and not write.path.startswith("/v1/session") else None
+    planted.interfere = lambda write: Fate.CUT if isinstance(write, Write) and write.path.startswith(path) else None
     planted.run("apply", "--auto-approve", "mesh.yaml", *LOOKS["text-vv"], *KEEPS)
     assert planted.finds() == []
 
@@ -283,12 +283,10 @@ def test_a_mistake_in_the_manifest_is_said_without_the_secret(planted, mistake):
 
 def test_a_command_gets_no_more_than_the_program_itself_got(planted):
     planted.run("apply", "--auto-approve", "mesh.yaml", "-vv", expect=0)
-    children = list(planted.children())
-    assert len(children) == 4
-    given = planted.command.whole_environment
-    for arguments, environment in children:
-        assert arguments[:2] == ["sh", "print-secret"]
-        assert environment == given
+    assert len(planted.children) == 4
+    for child in planted.children:
+        assert child.arguments[:2] == ["sh", "print-secret"]
+        assert child.environment == planted.command.whole_environment
     assert b"reconciler.cli.main" in planted.evidence.all("process list")
 
 

@@ -60,7 +60,8 @@ class Refusal:
 
 
 Callback = Callable[[Write], Fate | Refusal | None]
-"""Called right before a write is forwarded, or when its answer has arrived and was not passed on. ``None`` is :attr:`Fate.PASS`."""
+"""Called right before a write is forwarded, or when its answer has arrived and was not passed on. ``None`` is :attr:`Fate.PASS`. What it raises is
+:attr:`Fate.END`, and raised again when the proxy is left."""
 
 
 def transaction_verbs(body: bytes) -> tuple[str, ...]:
@@ -89,6 +90,7 @@ class CountingProxy:
         self.renewals = 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._mistakes: list[Exception] = []
         proxy = self
 
         class Handler(_Handler):
@@ -105,11 +107,13 @@ class CountingProxy:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._ended.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        if self._mistakes and kind is None:
+            raise self._mistakes[0]
 
     @property
     def address(self) -> str:
@@ -164,10 +168,17 @@ class CountingProxy:
         """How to go on with this request."""
         if self._ended.is_set():
             return Fate.END
-        fate = callback(write) if callback and write else None
+        fate = self._ask(callback, write) if callback and write else None
         if fate is Fate.END:
             self._ended.set()
         return fate or Fate.PASS
+
+    def _ask(self, callback: Callback, write: Write) -> Fate | None:
+        try:
+            return callback(write)
+        except Exception as error:  # noqa: BLE001  # this is not the test's thread, where it would be seen
+            self._mistakes.append(error)
+            return Fate.END
 
 
 def _killer(number: int, pid: Callable[[], int]) -> Callback:

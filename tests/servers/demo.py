@@ -27,11 +27,40 @@ _EXAMPLE = Path(__file__).parents[2] / "examples" / "01-external-postgres"
 _MANIFEST = "manifest.yaml"
 _KEY = "carbonio-files/db-name"
 _ROLE = "carbonio-files-db"
+_ENDS = (signal.SIGINT, signal.SIGTERM)
 _OWN_TOKENS = ("Initial Management Token", "Anonymous Token")
 
 
 class DemoFailed(Exception):
     """Something was not as the demo says."""
+
+
+def _ended(argv: list[str], folder: Path, environ: dict[str, str]) -> int:
+    """Run a program to its end; its exit code. When we are interrupted, it is, once, and is waited for.
+
+    It is in a process group of its own, or Ctrl-C on a terminal would reach it twice. We are not interrupted while it starts: between its start and
+    our knowing its process id nobody could end it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    with subprocess.Popen(
+        argv,
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=_may_be_interrupted,  # noqa: PLW1509  # there are no threads here
+    ) as program:
+        try:
+            _may_be_interrupted()
+            return program.wait()
+        except KeyboardInterrupt:
+            program.send_signal(signal.SIGINT)
+            program.wait()
+            raise
+
+
+def _may_be_interrupted() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
 
 
 class Story:
@@ -52,10 +81,10 @@ class Story:
         """Run the command, shown as one would type it; it must end with ``expect``."""
         print(f"\n{self._styled('2', f'$ reconciler {shlex.join(arguments)}')}", flush=True)
         program = Path(sys.executable).with_name("reconciler")
-        ended = subprocess.run([program, *arguments], cwd=self._folder, env=self._environ, check=False)
-        print(self._styled("2", f"(exit code {ended.returncode})"), flush=True)
-        if ended.returncode != expect:
-            raise DemoFailed(f"`reconciler {shlex.join(arguments)}` ended with {ended.returncode}, not {expect}")
+        code = _ended([str(program), *arguments], self._folder, self._environ)
+        print(self._styled("2", f"(exit code {code})"), flush=True)
+        if code != expect:
+            raise DemoFailed(f"`reconciler {shlex.join(arguments)}` ended with {code}, not {expect}")
 
     def aside(self, text: str) -> None:
         """Something that happens outside the command."""

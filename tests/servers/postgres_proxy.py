@@ -45,7 +45,8 @@ class Statement:
 
 
 Callback = Callable[[Statement], Fate | None]
-"""Called right before a write is forwarded, or when its outcome has arrived and was not passed on. ``None`` is :attr:`Fate.PASS`."""
+"""Called right before a write is forwarded, or when its outcome has arrived and was not passed on. ``None`` is :attr:`Fate.PASS`. What it raises is
+:attr:`Fate.END`, and raised again when the proxy is left."""
 
 
 def first_word(text: str) -> str:
@@ -95,6 +96,7 @@ class PostgresProxy:
         self.connections = 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._mistakes: list[Exception] = []
         self._listener = socket.create_server((LOOPBACK, 0), backlog=128)
         self._open: set[socket.socket] = set()
 
@@ -102,11 +104,13 @@ class PostgresProxy:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._end()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        if self._mistakes and kind is None:
+            raise self._mistakes[0]
 
     @property
     def host(self) -> str:
@@ -185,10 +189,17 @@ class PostgresProxy:
         """Ask a callback whether to go on with this connection."""
         if self._ended.is_set():
             return False
-        fate = callback(write) if callback else None
+        fate = self._ask(callback, write) if callback else None
         if fate is Fate.END:
             self._end()
         return fate in (None, Fate.PASS)
+
+    def _ask(self, callback: Callback, write: Statement) -> Fate | None:
+        try:
+            return callback(write)
+        except Exception as error:  # noqa: BLE001  # this is not the test's thread, where it would be seen
+            self._mistakes.append(error)
+            return Fate.END
 
 
 def _killer(number: int, pid: Callable[[], int]) -> Callback:

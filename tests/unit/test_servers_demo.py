@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _ROOT = Path(__file__).parents[2]
 
 
@@ -27,17 +29,19 @@ def test_demo_ends_well_and_uses_nobody_elses_servers():
     assert "\033" not in told
 
 
-def test_interrupted_demo_stops_its_servers(tmp_path):
+@pytest.mark.parametrize("step", ["1. Plan", "2. Apply", "5. Drift"])
+def test_interrupted_demo_stops_its_servers(tmp_path, step):
     with _start(TMPDIR=str(tmp_path)) as demo:
         assert demo.stdout
         address = demo.stdout.readline().split(" at http://")[1].split(",")[0]
         for line in demo.stdout:
-            if line.startswith("2. Apply"):
+            if line.startswith(step):
                 break
         demo.send_signal(signal.SIGINT)
         told, complaints = demo.communicate()
     assert demo.returncode == 130, told
     assert complaints.endswith("interrupted; everything is stopped\n")
+    assert "Traceback" not in complaints
     assert list(tmp_path.iterdir()) == []
     host, port = address.split(":")
     listening = subprocess.run(

@@ -137,6 +137,16 @@ def test_writes_from_many_threads_are_numbered_once_each(proxy, consul):
     assert len(consul.keys()) == 64
 
 
+def test_mistake_in_a_callback_is_not_lost(consul):
+    def look(write):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), CountingProxy(consul.address, before=look) as proxy:
+        with pytest.raises(http.client.RemoteDisconnected):
+            _Client(proxy, consul.token).ask("PUT", "/v1/kv/some", b"")
+        assert proxy.has_ended
+
+
 # --- Postgres ---
 
 
@@ -245,3 +255,13 @@ def test_commits_count_when_asked_to(postgres):
             connection.execute("CREATE ROLE test")
         assert len(through.writes) == 1
     assert _roles(postgres) == set()
+
+
+def test_mistake_in_a_callback_about_a_statement_is_not_lost(postgres18):
+    def look(write):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), PostgresProxy(postgres18.host, postgres18.port, before=look) as through:
+        with pytest.raises(psycopg.OperationalError), _connect(through, postgres18) as connection:
+            connection.execute("CREATE ROLE test")
+        assert through.has_ended

@@ -102,12 +102,14 @@ def _live(want: Wanted, pair: KvPair) -> Live:
 
 
 def _is_masked(want: Wanted) -> bool:
-    """Whether the live value may be shown: as the manifest says, else as it was when the record was written, else by the key."""
-    if want.desired is not None:
-        return is_secret(want.desired.fields["value"])
-    if want.record is not None:
-        return not isinstance(want.record.specification.get("value"), str | Digest)
-    return is_sensitive_key(want.address.segments[0])
+    """Whether the live value must not be shown: when the manifest or the record takes it for a secret; where neither knows it, by the key.
+
+    When an entry turns from a secret into a literal, what is live until then is still the secret.
+    """
+    if want.desired is None and want.record is None:
+        return is_sensitive_key(want.address.segments[0])
+    wanted_secret = want.desired is not None and is_secret(want.desired.fields["value"])
+    return wanted_secret or (want.record is not None and not isinstance(want.record.specification.get("value"), str | Digest))
 
 
 def _base64(text: str) -> str:

@@ -82,6 +82,15 @@ def test_from_generated_to_a_literal_is_an_update_and_no_drift():
     assert (change.drifted, change.manifest) == (False, True)
 
 
+@pytest.mark.parametrize("witness", [1, 2])
+def test_from_a_secret_to_a_literal_the_live_value_stays_secret(witness):
+    one = applied({"v": Secret("s")}, witness=1)
+    (change,) = compare({"v": "now"}, one, live({"v": Secret("s")}, witness), RULES).fields
+    assert isinstance(change.before, Secret)
+    assert (change.drifted, change.manifest) == (witness == 2, True)
+    assert compare({"v": "s"}, one, live({"v": Secret("s")}, 1), RULES).fields == ()
+
+
 def test_what_is_known_only_after_applying_differs():
     assert compare({"p": KNOWN_AFTER_APPLY}, None, live({"p": Secret("x")}), RULES).fields == (FieldChange(("p",), Secret("x"), KNOWN_AFTER_APPLY),)
 
