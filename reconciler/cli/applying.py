@@ -6,6 +6,7 @@ from typing import Literal
 
 from reconciler.cli.approval import ask, can_ask
 from reconciler.cli.connecting import check, connected
+from reconciler.cli.failures import masked
 from reconciler.cli.interruption import Interruption
 from reconciler.cli.options import Choices, Output, Target
 from reconciler.cli.progress import Watch, status_line
@@ -54,7 +55,8 @@ def run(operation: Literal["apply", "destroy"], target: Target, output: Output, 
             # The run broke off after it had begun to write: what was done is the first thing that a person must know.
             line.clear()
             report.finish_broken(watch.so_far("an error, see below"))
-            raise Incomplete(str(failure) if isinstance(failure, ReconcilerError) else f"a mistake in reconciler: {failure!r}") from failure
+            why = str(failure) if isinstance(failure, ReconcilerError) else f"a mistake in reconciler: {type(failure).__name__}: {failure}"
+            raise Incomplete(masked(why)) from failure
         line.clear()
         report.finish(plan, outcome)
         return _exit_code(plan, outcome, approved=approved)

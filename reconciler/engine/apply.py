@@ -18,6 +18,7 @@ from reconciler.engine.orders import Orders
 from reconciler.engine.schedule import Progress, Schedule
 from reconciler.engine.situation import Situation
 from reconciler.engine.writes import NotStarted, Writes
+from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Plan
 from reconciler.model.errors import LockLost, OutcomeUnknown, ReconcilerError, SystemFault, Unreachable
 from reconciler.model.kind import Made
@@ -54,16 +55,13 @@ class _Run:
 
     def run(self) -> Outcome:
         try:
-            while not self.schedule.is_done and not self.stopped:
-                if self.stop.is_set():
-                    self.stopped = "interrupted"
-                    break
+            while not self.schedule.is_done and not self._ends_early():
                 self._start(self.schedule.ready())
                 self._collect()
             while self.running:
                 self._collect()
-            if not self.stopped:
-                self._delete_superseded()
+            self._delete_superseded()
+            self._ends_early()
         except LockLost as lost:
             self.stopped = str(lost)
         finally:
@@ -72,6 +70,12 @@ class _Run:
         # What was in flight when the lock was lost may have been written; its record may not be, and the next run finds the claim.
         self.schedule.abandon(self.stopped)
         return Outcome(self.schedule.results(), stopped=self.stopped, interrupted=self.stopped == "interrupted")
+
+    def _ends_early(self) -> bool:
+        """Whether nothing new may be started, nor read again."""
+        if self.stop.is_set() and not self.stopped:
+            self.stopped = "interrupted"
+        return bool(self.stopped)
 
     def _start(self, changes: list[Change]) -> None:
         for change in changes:
@@ -146,16 +150,23 @@ class _Run:
         else:
             self.schedule.end(change, fault)
 
+    def _unseen_users(self, change: Change) -> list[Address]:
+        """What refers to it and could not be compared: it may still hold what is to be deleted."""
+        unreadable = {address for address, _, _ in self.plan.unreadable}
+        return sorted(a for a in unreadable if change.address in self.writes.referred_to_by(a))
+
     def _delete_superseded(self) -> None:
         """Last of all: what replacements left behind, once everything that used it has moved over."""
         for change in self.plan.changes:
+            if self._ends_early():
+                return
             if not change.deletes_superseded or change.action is Action.DELETE or not self.schedule.is_applied(change):
                 continue
-            users = self.schedule.unfinished_users(change.address)
+            users = self.schedule.unfinished_users(change.address) or self._unseen_users(change)
             record = self.journal.stored(change.address)
             try:
                 if users:
-                    raise SystemFault(f"the old one was kept, because {users[0]} was not applied")
+                    raise SystemFault(f"the old one was kept, because {users[0]} does not certainly use the new one")
                 if record is not None:
                     faults = self.journal.write([self.writes.delete_superseded(change, record)])
                     for fault in faults.values():

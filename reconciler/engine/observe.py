@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from reconciler.kinds import all_kinds
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.errors import AccessDenied, ManifestError, ReconcilerError, Refused
+from reconciler.model.errors import AccessDenied, ManifestError, ReconcilerError, Refused, Unreachable
 from reconciler.model.kind import Kind, Permission, Wanted
 from reconciler.model.record import Record
 from reconciler.model.resource import CONSUL, Desired, Live, System
@@ -133,7 +134,10 @@ class _Observer:
         reached = {(s.type, i) for s, i in identities.items()}
         missing = {t for t, i in recorded - reached}
         if "postgres" in missing:
-            identities |= {System("postgres", n): self.connections.identity(System("postgres", n)) for n in self.connections.server_names()}
+            for name in self.connections.server_names():
+                # Asked only to find out whether it is the one: when it cannot be, our records there are refused, by name.
+                with suppress(Unreachable, AccessDenied):
+                    identities[System("postgres", name)] = self.connections.identity(System("postgres", name))
         if "host" in missing:
             identities[System("host", "local")] = self.connections.identity(System("host", "local"))
         _refuse_doubles(identities)
@@ -197,7 +201,7 @@ class _Observer:
     def _own(self, token: Any, live: Mapping[Address, Live], identities: Mapping[System, str]) -> Own:
         mine: set[Address] = set()
         if token:
-            names = {p["Name"].lower() for p in token.get("Policies") or []}
+            names = {p["Name"].lower() for p in token.get("ExpandedPolicies") or token.get("Policies") or []}
             mine |= {a for a in live if a.kind == "acl-policy" and a.identity[0] in names}
             mine |= {a for a, one in live.items() if a.kind == "acl-token" and (one.incarnation or "").startswith(token["AccessorID"])}
         for system in identities:

@@ -99,10 +99,14 @@ def drift(connections: Connections) -> Plan:
     there is no record under this name, and Locked while an apply holds the lock: then nothing is as it was last applied.
     """
     name = connections.loaded.name
-    situation = observe(connections, {}, write=False, only_recorded=True).situation
+    observation = observe(connections, {}, write=False, only_recorded=True)
+    situation = observation.situation
     holder = read_holder(connections.consul, name)
     if holder is not None and not holder.is_dead:
         raise Locked(f"{name} is being applied by {holder}: ask again when it is done")
+    now = {p.key: p.modify_index for p in connections.consul.kv_tree(records.PREFIX).values() if records.header(p).owner == name}
+    if any(now.get(r.key) != observation.record_indexes[r.key] for r in situation.owned().values()) or now.keys() - observation.record_indexes.keys():
+        raise Locked(f"{name} was applied while this looked: ask again")
     mine = {a: r for a, r in situation.owned().items() if r.state is State.OWNED}
     if not mine and not situation.unknown_systems:
         raise NothingApplied(f"nothing has been applied under the name {name!r}: apply the manifest first, or correct its name")
@@ -123,6 +127,9 @@ def owned(connections: Connections, name: str | None = None) -> list[Record]:
 def forget(connections: Connections, address: str, options: Options, stop: threading.Event) -> Record:
     """Give up ownership of one resource, which stays as it is. Raises ReconcilerError when it is not owned."""
     with _one_record(connections, address, options, stop, "owned forget") as (journal, record):
+        if record.superseded:
+            old = ", ".join(record.superseded)
+            raise ReconcilerError(f"{address} has left {old} to be deleted, which only its record knows: apply first, then forget it")
         _commit(journal, Entry(record.address, (), None))
     return record
 
@@ -169,7 +176,7 @@ def _verified(connections: Connections, options: Options, desired: dict[Address,
         return replace(outcome, stopped=f"what was applied could not be read again: {fault}")
     applied = {r.change.address: r.change for r in outcome.results if r.status is Status.APPLIED}
     left = [NotConverged(applied[c.address], c.fields) for c in again.changes if c.address in applied]
-    left += [NotConverged(applied[r.address], r.fields) for r in again.refusals if r.address in applied and r.rule == "conflict"]
+    left += [NotConverged(applied[r.address], r.fields) for r in again.refusals if r.address in applied and r.fields]
     return replace(outcome, not_converged=tuple(left))
 
 
@@ -197,10 +204,7 @@ def _lock(connections: Connections, options: Options, desired: dict[Address, Des
 def _one_record(connections: Connections, address: str, options: Options, stop: threading.Event, operation: str) -> Iterator[tuple[Journal, Record]]:
     name = connections.loaded.name
     with Lock(connections.consul, name, operation, options.lock_timeout_s, stop) as lock:
-        situation = observe(connections, {}, write=False, only_recorded=True).situation
-        candidates = [*situation.owned().values(), *situation.unknown_systems]
-        found = [r for r in candidates if address in (str(r.address), r.key.removeprefix(records.PREFIX))]
-        found = found or [r for r in owned(connections, name) if str(r.address) == address]
+        found = [r for r in owned(connections, name) if address in (str(r.address), r.key.removeprefix(records.PREFIX))]
         if not found:
             raise ReconcilerError(f"{address} is not owned by {name!r}: see reconciler owned list")
         yield Journal(connections.consul, lock, found, {}), found[0]

@@ -24,7 +24,26 @@ def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Ad
             needed = by_key.get(key)
             if needed is not None and changes[needed].action in (Action.DELETE, Action.FORGET):
                 edges[needed].add(address)
+    for address, change in changes.items():
+        if change.action is Action.DELETE:
+            edges[address] |= _successors(change, changes) | _containers(change, changes)
     return {a: frozenset(e - {a}) for a, e in edges.items()}
+
+
+def _successors(change: Change, changes: Mapping[Address, Change]) -> set[Address]:
+    """What is made under the label of what is deleted: the old one goes only when the new one is there."""
+    label = change.record.label if change.record else None
+    return {
+        a
+        for a, c in changes.items()
+        if c.action is Action.CREATE and c.desired is not None and c.desired.label == label and a.kind == change.address.kind
+    }
+
+
+def _containers(change: Change, changes: Mapping[Address, Change]) -> set[Address]:
+    """What is deleted together with things that hinder this deletion: a role goes after the databases in which it owns something."""
+    dependants = change.live.dependants if change.live else ()
+    return {w for d in dependants if (w := d.within) is not None and w in changes and changes[w].action is Action.DELETE}
 
 
 def in_order(desired: Mapping[Address, Desired]) -> list[Address]:

@@ -76,6 +76,8 @@ class _Planner:
         warning = ""
         if live is None:
             reasons = (Reason.REMOVED, Reason.GONE)
+        elif live.foreign:
+            reasons, warning = (Reason.RECREATED,), f"{live.foreign}, so it is left alone"
         elif not self._is_ours(record, live):
             reasons, warning = (Reason.RECREATED,), "it was made anew by somebody else, so it is left alone"
         elif record.removal is OnRemoval.RETAIN:
@@ -86,10 +88,11 @@ class _Planner:
 
     def plan(self) -> Plan:
         changes = {a: d for a, d in self.decisions.items() if isinstance(d, Change)}
-        changes = without_settled_dependants(forget_occupied(retain_needs(changes)))
+        changes = forget_occupied(retain_needs(changes))
+        edges = edges_of(changes, self.situation)  # before what other deletions take along is left out
+        changes = without_settled_dependants(changes)
         refusals = [d for d in self.decisions.values() if isinstance(d, Refusal)]
         refusals += still_needed(changes, self.situation)
-        edges = edges_of(changes, self.situation)
         ordered = tuple(replace(changes[a], waits_for=edges[a]) for a in sorted(changes))
         return Plan(
             name=self.situation.name,
@@ -128,7 +131,8 @@ class _Planner:
         differences = self._compare(desired, None, live)
         blocked = _immutable(desired, differences.fields, self.situation)
         consented = desired.adopt or any(matches(glob, desired.address) for glob in self.consents.adopt)
-        if differences.fields and (blocked or not consented):
+        claimed = record is not None and record.state is State.CLAIMING
+        if (differences.fields and blocked) or ((differences.fields or claimed) and not consented):
             return _conflict(desired, record, differences.fields, blocked)
         reasons = (Reason.ADOPTED,) if record is None else (Reason.ADOPTED, Reason.RECREATED, Reason.DRIFTED)
         return Change(
@@ -213,7 +217,7 @@ def _requires_replacement(desired: Desired, fields: tuple[FieldChange, ...]) -> 
 
 def _conflict(desired: Desired, record: Record | None, fields: tuple[FieldChange, ...], immutable: tuple[FieldChange, ...]) -> Refusal:
     how = "was made anew by somebody else" if record else "exists and was not made by this manifest"
-    what = f"{how}; it differs in {_names(fields)}"
+    what = f"{how}; it differs in {_names(fields)}" if fields else f"{how}, and is not what an earlier run was about to make"
     if immutable:
         return Refusal(
             "conflict", desired.address, f"{what}, of which {_names(immutable)} cannot be changed", "make the manifest agree with it", fields

@@ -9,7 +9,9 @@ from reconciler.engine.connections import Connections
 from reconciler.engine.diff import compare, matches_claim
 from reconciler.engine.journal import Entry
 from reconciler.engine.orders import Orders
+from reconciler.engine.settle import references
 from reconciler.engine.situation import Situation, incarnation
+from reconciler.model.address import Address
 from reconciler.model.change import Action, Change
 from reconciler.model.errors import AlreadyExists, OutcomeUnknown, ReconcilerError, SystemFault
 from reconciler.model.kind import DirectKind, Made, Order, ReplacingKind, TransactionalKind, Wanted
@@ -125,7 +127,10 @@ class Writes:
             return None
         if change.action is Action.DELETE or live is None:
             raise unknown
-        left = compare(order.fields, None, live, kind.rules)
+        if change.live is not None and incarnation(live) != incarnation(change.live):
+            raise unknown
+        # against the old record, so that a field that was to be unset and is still there counts
+        left = compare(order.fields, change.record, live, kind.rules)
         if left.fields or left.unreadable:
             raise unknown
         return Made(incarnation(live), live.witness, live.outputs)
@@ -134,6 +139,11 @@ class Writes:
         system = change.system or CONSUL
         source = ConsulReader(self._connections.consul) if system == CONSUL else self._connections.of(system)
         return next(iter(kind.read(source, [Wanted(change.address, self._situation.name, change.desired, change.record)])), None)
+
+    def referred_to_by(self, address: Address) -> frozenset[Address]:
+        """What the fields of a desired resource refer to."""
+        desired = self._situation.desired.get(address)
+        return frozenset(r.address for r in references(desired.fields)) if desired else frozenset()
 
     def delete_superseded(self, change: Change, record: Record) -> Entry:
         """Delete what replacements left behind; what is to be recorded then."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 60
+LIMIT_S = 120
 
 
 @dataclass(frozen=True, slots=True)

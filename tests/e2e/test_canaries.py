@@ -117,7 +117,9 @@ def consul_token(planted, form, value):
     elif form == "CONSUL_HTTP_TOKEN_FILE":
         planted.environment[form] = str(planted.folder / planted.file("", value)["file"])
     else:
-        planted.manifest["consul"] = {"token": {"literal": lambda: value, "env": lambda: planted.env("", value), "file": lambda: planted.file("", value)}[form]()}
+        planted.manifest["consul"] = {
+            "token": {"literal": lambda: value, "env": lambda: planted.env("", value), "file": lambda: planted.file("", value)}[form]()
+        }
 
 
 def postgres_password(planted, form, value):
@@ -182,7 +184,9 @@ def test_an_argument_of_a_command_is_not_shown(planted):
     fails_in_silence(planted, 1, said="the command sh ended with status 3")
     planted.manifest["kv"]["app/exec"] = {"exec": [f"no-such-{argument}"]}
     planted.write(planted.manifest)
-    assert argument not in b"".join(planted.evidence.all(place) for place in planted.evidence.places if place != "process list").decode(errors="replace")
+    assert argument not in b"".join(planted.evidence.all(place) for place in planted.evidence.places if place != "process list").decode(
+        errors="replace"
+    )
 
 
 def test_a_file_that_is_no_text(planted):

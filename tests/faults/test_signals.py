@@ -11,6 +11,7 @@ from itertools import count
 import pytest
 
 from tests.faults import live
+from tests.faults.inside import WithoutLockDelay
 from tests.faults.killing import finish, towards
 from tests.servers.counting_proxy import CountingProxy
 
@@ -34,10 +35,11 @@ def interrupted(site, number, what, operation, manifest):
             os.kill(started.result(60).pid, what)
 
     with CountingProxy(site.consul.address, before=send) as proxy:
-        run = site.run(operation, manifest, "--parallelism=1", through=towards(proxy))
+        run = site.run(operation, manifest, "--parallelism=1", through=towards(proxy), first=WithoutLockDelay())
         started.set_result(run)
         assert run.code in (0, INTERRUPTED), run
-        assert not live.locks(site)
+        # a request to lock that is in flight may come to be after everything was given up, but then holds nothing
+        assert number == 2 or not live.locks(site)
         # only a session whose creation was in flight is left to its TTL
         assert live.end_sessions(site) == (number == 1)
         return (run, proxy.writes) if len(proxy.writes) >= number else None

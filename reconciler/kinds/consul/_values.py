@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Protocol
+from typing import Final, Protocol
 
 from reconciler.kinds.consul._durations import go_text, nanoseconds
 from reconciler.model.value import JSON
 
 Trail = tuple[str | int, ...]
 """Where a value stands, in the words of the manifest."""
+
+_BARE: Final = re.compile(r"[0-9]*")
+"""A number without a unit, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,12 @@ class Fault:
 
 @dataclass(slots=True)
 class Reading:
-    """One reading of an entry, and what was wrong with it."""
+    """One reading of an entry, and what was wrong with it.
 
+    ``strict``: it is a manifest's, in which each value must be written as what it is. What Consul answers is read leniently.
+    """
+
+    strict: bool
     faults: list[Fault] = field(default_factory=list)
 
     def fault(self, trail: Trail, what: str, what_to_do: str) -> None:
@@ -70,11 +79,12 @@ class Text(Plain):
     words: tuple[str, ...] = ()
 
     def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # one form everywhere
-        """The text; a number as Consul would write it."""
-        if isinstance(value, int) and not isinstance(value, bool):
+        """The text; a number, where not strict, as Consul would write it."""
+        if isinstance(value, int) and not isinstance(value, bool) and not reading.strict:
             value = str(value)
         if not isinstance(value, str):
-            reading.fault(trail, "must be text", "put it in quotes")
+            scalar = json.dumps(value) if isinstance(value, int | float) else "…"
+            reading.fault(trail, "must be text", f'put it in quotes: "{scalar}"')
             return value
         text = value.lower() if self.case == "lower" else value.upper() if self.case == "upper" else value
         if self.words and text and text not in self.words:
@@ -86,24 +96,26 @@ class Text(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Number(Plain):
-    """A whole number; digits in quotes are one too."""
+    """A whole number of 0 or more: none that Consul takes means anything below. Where not strict, digits in quotes are one too."""
 
     def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # one form everywhere
         """The number."""
-        if isinstance(value, str) and value.lstrip("-").isdecimal():
+        if isinstance(value, str) and value.lstrip("-").isdecimal() and not reading.strict:
             return int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             reading.fault(trail, "must be a whole number", "write digits without quotes")
+        elif value < 0 and reading.strict:
+            reading.fault(trail, "must not be negative", "write 0 or more")
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class Flag(Plain):
-    """True or false."""
+    """True or false; where not strict, these words in quotes are too."""
 
     def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # one form everywhere
         """The truth."""
-        if isinstance(value, str) and value.lower() in ("true", "false"):
+        if isinstance(value, str) and value.lower() in ("true", "false") and not reading.strict:
             return value.lower() == "true"
         if not isinstance(value, bool):
             reading.fault(trail, "must be true or false", "write true or false, without quotes")
@@ -112,15 +124,21 @@ class Flag(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Span(Plain):
-    """A duration: text as Go reads it, or a number of nanoseconds."""
+    """A duration: text as Go reads it; where not strict, also a number of nanoseconds."""
 
     def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # one form everywhere
         """As Go writes it."""
+        if reading.strict and (not isinstance(value, str) or _BARE.fullmatch(value)):
+            number = "" if isinstance(value, bool) or not _BARE.fullmatch(str(value)) else str(value)
+            reading.fault(trail, "must be a duration with its unit", f'write "{number or "10"}s"')
+            return value
         try:
             duration_ns = nanoseconds(value) if isinstance(value, str) and value else int(value or 0)
         except (ValueError, TypeError):
             reading.fault(trail, "must be a duration", 'write it as in "10s" or "1m30s"')
             return value
+        if duration_ns < 0 and reading.strict:
+            reading.fault(trail, "must not be negative", f'write "{go_text(-duration_ns)}"')
         return go_text(duration_ns) if duration_ns or self.significant else ""
 
     def body(self, normal: JSON) -> JSON:

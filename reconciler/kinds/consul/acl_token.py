@@ -87,16 +87,22 @@ class AclToken:
         try:
             token = system.create_token({"AccessorID": wanted_accessor, "SecretID": secret, **_body(order.fields)})
         except AlreadyExists:
-            made = self._made_earlier(system, wanted_accessor, order.fields)
+            made = self._superseded_before(system, wanted_accessor, order)
             if made is None:
                 raise AlreadyExists(f"the accessor {wanted_accessor} belongs to another token: raise `rotation`, or delete that token") from None
             return made
         return Made(_incarnation(token), outputs={"secret_id": secret})
 
-    def _made_earlier(self, system: Consul, accessor: str, fields: Mapping[str, Value]) -> Made | None:
-        """The token with this accessor, if it is as it was to be."""
+    def _superseded_before(self, system: Consul, accessor: str, order: Order) -> Made | None:
+        """The token with this accessor, if a rotation of ours left it behind and is now taken back.
+
+        What was made by a request whose answer was lost, the adapter has found already, by its secret.
+        """
         token = system.read_token(accessor)
-        if token is None or not all(self.rules.same((key,), fields.get(key), value) for key, value in _fields(token).items()):
+        left = order.record.superseded if order.record is not None else ()
+        if token is None or _incarnation(token) not in left:
+            return None
+        if not all(self.rules.same((key,), order.fields.get(key), value) for key, value in _fields(token).items()):
             return None
         return Made(_incarnation(token), outputs=_outputs(token))
 

@@ -92,7 +92,7 @@ class ConfigEntry:
 
 
 def _fields(manifest: LoadedManifest, written: Written, faults: list[Diagnostic]) -> dict[str, Any]:
-    reading = Reading()
+    reading = Reading(strict=True)
     declaration = DECLARATIONS[written.kind]
     fields: dict[str, Any] = declaration.form.normal(written.body, (), reading, inside=False)
     if declaration.check is not None and not reading.faults:
@@ -121,7 +121,7 @@ def _declared(manifest: LoadedManifest, written: Written, fields: dict[str, Any]
 
 def normal_fields(declaration: Declaration, entry: Mapping[str, JSON]) -> dict[str, Any]:
     """The fields of an entry as Consul answers them, in normal form."""
-    fields: dict[str, Any] = declaration.form.normal(entry, (), Reading(), inside=False)
+    fields: dict[str, Any] = declaration.form.normal(entry, (), Reading(strict=False), inside=False)
     return fields
 
 

@@ -68,7 +68,7 @@ class DatabaseRole:
     name: ClassVar[str] = "db-role"
     system: ClassVar[SystemType] = "postgres"
     covers: ClassVar[frozenset[str]] = frozenset({"db_roles"})
-    rules: ClassVar[FieldRules] = FieldRules(defaults=_DEFAULTS)
+    rules: ClassVar[FieldRules] = _role_settings.SettingRules(defaults=_DEFAULTS)
     replaces: ClassVar[bool] = False
 
     def address(self, *segments: str) -> Address:
@@ -144,7 +144,7 @@ def _fields(role: DbRole) -> dict[str, Value]:
         fields["valid_until"] = _normal_instant(role.valid_until)
     if role.settings:
         # an empty mapping sets nothing: settings are compared one by one
-        fields["settings"] = {_role_settings.normal_name(k): _role_settings.normal_value(k, v) for k, v in role.settings.items()}
+        fields["settings"] = _role_settings.kept(role.settings)
     return fields
 
 

@@ -78,11 +78,11 @@ class Consul:
             return self._identity
 
     def self_token(self) -> JSON | None:
-        """The token that requests are made with, without its secret; None where there is none, or where ACLs are off.
+        """The token that requests are made with, without its secret; ``ExpandedPolicies`` are all its policies, those of its roles too.
 
-        Raises AccessDenied when Consul does not know it.
+        None where there is no token, or where ACLs are off. Raises AccessDenied when Consul does not know it.
         """
-        reply = self.http.send("GET", "/v1/acl/token/self", accept={401, 403})
+        reply = self.http.send("GET", "/v1/acl/token/self", query=[("expanded", "true")], accept={401, 403})
         if reply.status == 401:
             return None
         if reply.status == 403:

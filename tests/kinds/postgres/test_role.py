@@ -118,9 +118,18 @@ def test_names_that_look_alike_are_two_roles(bench):
 )
 def test_a_setting_typed_otherwise_is_equal(bench, typed, wanted):
     bench.sql(f"CREATE ROLE app; ALTER ROLE app SET {typed}")
-    settings = {role_settings.normal_name(k): role_settings.normal_value(k, v) for k, v in wanted.items()}
-    _, differences = bench.differences(bench.desired("db-role", "app", {"settings": settings}))
+    _, differences = bench.differences(bench.desired("db-role", "app", {"settings": role_settings.kept(wanted)}))
     assert differences.fields == ()
+
+
+def test_a_setting_is_sent_as_it_was_written(bench):
+    written = {"work_mem": "2048 kB", "jit": "Yes", "statement_timeout": "60000ms", "lc_messages": "C", "role": "True"}
+    bench.sql('CREATE ROLE "True"')
+    bench.apply("db-role", "app", settings=role_settings.kept(written))
+    stored = dict(entry.split("=") for entry in bench.value("SELECT rolconfig FROM pg_roles WHERE rolname = 'app'"))
+    assert stored == written
+    bench.apply("db-role", "app", settings=role_settings.kept({**written, "work_mem": "2MB", "jit": "off"}))
+    assert bench.value("SELECT rolconfig FROM pg_roles WHERE rolname = 'app'")[:2] == ["work_mem=2048 kB", "jit=off"]
 
 
 def test_a_list_that_was_typed_as_one_name_is_another_list(bench):

@@ -7,6 +7,7 @@ import pytest
 from reconciler.model.change import Action, Reason
 from reconciler.model.errors import ManifestError
 from reconciler.model.record import Origin, State
+from reconciler.model.resource import Dependant
 from reconciler.model.secret import Hidden, Secret
 
 from .world import RETAIN, World, address, desired
@@ -145,7 +146,8 @@ def test_what_is_older_than_the_claim_is_not_ours(applied):
     claim(applied)
     applied.records[address("a")] = replace(applied.records[address("a")], modify_index=99)
     plan = applied.plan(desired("a", {"x": 1}))
-    assert [c.action for c in plan.changes] == [Action.ADOPT]
+    assert [r.rule for r in plan.refusals] == ["conflict"]
+    assert only(applied.plan(desired("a", {"x": 1}), adopt=("*",))).action is Action.ADOPT
 
 
 def test_what_differs_from_the_claim_is_not_ours(applied):
@@ -219,6 +221,30 @@ def test_what_only_comes_after_gives_an_order_and_is_not_kept_with_it():
     assert waits["thing/second"] == {address("first")}
     world.apply(first, replace(second, on_removal=RETAIN))
     assert actions(world.plan()) == {"first": Action.DELETE, "second": Action.FORGET}
+
+
+def test_what_can_never_be_managed_is_forgotten_and_not_deleted(applied):
+    applied.live[address("a")] = replace(applied.live[address("a")], foreign="is the node of a Consul agent")
+    plan = applied.plan()
+    assert only(plan).action is Action.FORGET
+    assert plan.warnings == ("thing/a: is the node of a Consul agent, so it is left alone",)
+
+
+def test_what_is_moved_goes_only_when_its_successor_is_there():
+    world = World()
+    world.apply(desired("old", {"x": 1}))
+    plan = world.plan(replace(desired("new", {"x": 1}), label="old"))
+    waits = {str(c.address): c.waits_for for c in plan.changes}
+    assert waits == {"thing/new": frozenset(), "thing/old": {address("new")}}
+
+
+def test_what_hinders_a_deletion_and_goes_itself_goes_first():
+    world = World()
+    world.apply(desired("role", {}), desired("database", {}))
+    hindered = Dependant("2 objects in it", address("database"))
+    world.live[address("role")] = replace(world.live[address("role")], dependants=(hindered,))
+    waits = {str(c.address): c.waits_for for c in world.plan().changes}
+    assert waits == {"thing/role": {address("database")}, "thing/database": frozenset()}
 
 
 def test_deleting_what_something_still_needs_is_refused():

@@ -17,15 +17,15 @@ from tests.unit.kinds.consul.entry_bodies import BODIES, spelled
 CASES = sorted((Path(__file__).parents[4].parent / "shared" / "cases").glob("*.json"))
 
 
-def normal(kind: str, body: Any) -> Any:
-    reading = Reading()
+def normal(kind: str, body: Any, *, strict: bool = True) -> Any:
+    reading = Reading(strict)
     fields = DECLARATIONS[kind].form.normal(body, (), reading, inside=False)
     assert reading.faults == []
     return fields
 
 
 def faults(kind: str, body: Any, name: str = "web") -> list[Fault]:
-    reading = Reading()
+    reading = Reading(strict=True)
     fields = DECLARATIONS[kind].form.normal(body, (), reading, inside=False)
     check = DECLARATIONS[kind].check
     if check is not None:
@@ -50,7 +50,10 @@ def test_what_is_sent_has_the_normal_form_it_was_made_of(kind, data):
 def test_durations_are_as_go_writes_them():
     passive = {"Interval": "90s", "BaseEjectionTime": 30_000_000_000}
     body = {"UpstreamConfig": {"Defaults": {"PassiveHealthCheck": passive}}}
-    assert normal("service-defaults", body)["UpstreamConfig"]["Defaults"]["PassiveHealthCheck"] == {"Interval": "1m30s", "BaseEjectionTime": "30s"}
+    assert normal("service-defaults", body, strict=False)["UpstreamConfig"]["Defaults"]["PassiveHealthCheck"] == {
+        "Interval": "1m30s",
+        "BaseEjectionTime": "30s",
+    }
 
 
 def test_zero_is_left_out_of_an_element_unless_it_means_something():
@@ -87,7 +90,7 @@ def test_free_maps_are_left_alone():
 
 
 def test_unknown_fields_of_a_newer_consul_are_kept():
-    reading = Reading()
+    reading = Reading(strict=False)
     fields = DECLARATIONS["terminating-gateway"].form.normal(
         {"Services": [{"Name": "a", "NewThing": {"x": 1}}], "Newer": 2}, (), reading, inside=False
     )
@@ -107,7 +110,14 @@ def test_unknown_fields_of_a_newer_consul_are_kept():
             "did you mean MaxConnections?",
         ),
         ("service-defaults", {"Protocol": "htpp"}, ("Protocol",), "'htpp' is none of the words it takes", "did you mean http?"),
-        ("service-defaults", {"Protocol": True}, ("Protocol",), "must be text", "put it in quotes"),
+        ("service-defaults", {"Protocol": True}, ("Protocol",), "must be text", 'put it in quotes: "true"'),
+        ("service-defaults", {"ExternalSNI": 5}, ("ExternalSNI",), "must be text", 'put it in quotes: "5"'),
+        ("service-defaults", {"ExternalSNI": ["a"]}, ("ExternalSNI",), "must be text", 'put it in quotes: "…"'),
+        ("service-defaults", {"Meta": {"team": 5}}, ("Meta", "team"), "must be text", 'put it in quotes: "5"'),
+        ("service-defaults", {"Meta": {"team": 1.5}}, ("Meta", "team"), "must be text", 'put it in quotes: "1.5"'),
+        ("service-defaults", {"MaxInboundConnections": "5"}, ("MaxInboundConnections",), "must be a whole number", "write digits without quotes"),
+        ("service-defaults", {"MaxInboundConnections": -5}, ("MaxInboundConnections",), "must not be negative", "write 0 or more"),
+        ("service-defaults", {"Expose": {"Checks": "true"}}, ("Expose", "Checks"), "must be true or false", "write true or false, without quotes"),
         ("service-defaults", {"MaxInboundConnections": "many"}, ("MaxInboundConnections",), "must be a whole number", "write digits without quotes"),
         ("service-defaults", {"Expose": {"Checks": 1}}, ("Expose", "Checks"), "must be true or false", "write true or false, without quotes"),
         ("service-defaults", {"Expose": "x"}, ("Expose",), "must be a mapping", "write {Checks: …}"),
@@ -120,13 +130,6 @@ def test_unknown_fields_of_a_newer_consul_are_kept():
             ("mesh_gateway",),
             "stands twice, as mesh_gateway and in another spelling",
             "leave one of them out",
-        ),
-        (
-            "service-defaults",
-            {"UpstreamConfig": {"Defaults": {"PassiveHealthCheck": {"Interval": "10"}}}},
-            ("UpstreamConfig", "Defaults", "PassiveHealthCheck", "Interval"),
-            "must be a duration",
-            'write it as in "10s" or "1m30s"',
         ),
         ("terminating-gateway", {"Services": [{"Name": "a"}, {"Name": "a"}]}, ("Services", 1), "'a' stands twice", "leave one of them out"),
         ("terminating-gateway", {"Services": [{"SNI": "a"}]}, ("Services", 0), "has no Name", "add Name"),
@@ -151,6 +154,32 @@ def test_mistakes_are_named_with_their_place(kind, body, trail, what, what_to_do
     assert faults(kind, body) == [Fault(trail, what, what_to_do)]
 
 
+@pytest.mark.parametrize(
+    ("written", "what", "what_to_do"),
+    [
+        (10, "must be a duration with its unit", 'write "10s"'),
+        ("30", "must be a duration with its unit", 'write "30s"'),
+        ("0", "must be a duration with its unit", 'write "0s"'),
+        (0, "must be a duration with its unit", 'write "0s"'),
+        ("", "must be a duration with its unit", 'write "10s"'),
+        (True, "must be a duration with its unit", 'write "10s"'),
+        (1.5, "must be a duration with its unit", 'write "10s"'),
+        ("soon", "must be a duration", 'write it as in "10s" or "1m30s"'),
+        ("-90s", "must not be negative", 'write "1m30s"'),
+    ],
+)
+def test_a_duration_has_a_unit_and_no_sign(written, what, what_to_do):
+    body = {"UpstreamConfig": {"Defaults": {"PassiveHealthCheck": {"Interval": written}}}}
+    assert faults("service-defaults", body) == [Fault(("UpstreamConfig", "Defaults", "PassiveHealthCheck", "Interval"), what, what_to_do)]
+
+
+def test_what_consul_answers_may_be_typed_otherwise():
+    answered = {"ExternalSNI": 5, "MaxInboundConnections": "5", "Expose": {"Checks": "true"}, "Meta": {"team": 5}}
+    assert normal("service-defaults", answered, strict=False) == {
+        "ExternalSNI": "5", "MaxInboundConnections": 5, "Expose": {"Checks": True}, "Meta": {"team": "5"},
+    }  # fmt: skip
+
+
 def test_all_mistakes_are_named():
     assert len(faults("service-defaults", {"Protocl": "x", "Expose": {"Chekcs": True}, "Mode": "drect"})) == 3
 
@@ -169,7 +198,7 @@ def test_entries_of_real_packages_are_what_consul_stored(case):
     known = [e for e in content["config_entries"] if e["Kind"] in DECLARATIONS]
     assert known
     for entry in known:
-        ours, theirs = normal(entry["Kind"], entry), normal(entry["Kind"], stored[(entry["Kind"], entry["Name"])])
+        ours, theirs = normal(entry["Kind"], entry), normal(entry["Kind"], stored[(entry["Kind"], entry["Name"])], strict=False)
         assert _without_empties(ours) == _without_empties(theirs)
 
 

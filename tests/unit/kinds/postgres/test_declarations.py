@@ -55,7 +55,7 @@ def test_everything_that_can_be_set_is_declared(declared):
     assert one.address == Address.of("db-role", "main", "app-role")
     assert one.fields == {
         "login": True, "superuser": False, "createdb": True, "createrole": False, "inherit": False, "replication": True, "bypassrls": True,
-        "connection_limit": 5, "valid_until": "2031-01-01T00:00:00+00:00", "settings": {"work_mem": "4MB", "search_path": "a, b"},
+        "connection_limit": 5, "valid_until": "2031-01-01T00:00:00+00:00", "settings": {"work_mem": "4096kB", "search_path": "a, b"},
         "password": SecretSource("env", "PASSWORD"),
     }  # fmt: skip
     assert (one.on_removal, one.protect, one.adopt) == (OnRemoval.RETAIN, True, True)
@@ -120,6 +120,7 @@ def test_an_instant_with_an_offset_is_one_in_utc(text, normal):
         ("jit", "True", "on"), ("jit", "NO", "off"), ("jit", "1", "1"),
         ("search_path", 'a ,"B c",  "$user"', 'a, "B c", "$user"'), ("search_path", "A", "a"), ("search_path", '"A"', '"A"'),
         ("search_path", "", '""'), ("search_path", '"half', '"half'), ("search_path", 'a"b', 'a"b'), ("search_path", "a,", "a,"),
+        ("lc_messages", "no", "no"), ("default_tablespace", "2048 kB", "2048 kB"), ("ROLE", "True", "True"),
         ("app.size", "4096kB", "4096kB"), ("app.flag", "True", "True"), ("application_name", "60s", "60s"), ("DateStyle", "ISO, DMY", "ISO, DMY"),
     ],
 )  # fmt: skip
@@ -129,7 +130,7 @@ def test_a_setting_has_one_normal_form(name, text, normal):
 
 
 def test_settings_are_read_from_the_catalogues_form():
-    assert from_catalogue(["TimeZone=UTC", "work_mem=4096kB", "app.mode=a=b"]) == {"timezone": "UTC", "work_mem": "4MB", "app.mode": "a=b"}
+    assert from_catalogue(["TimeZone=UTC", "work_mem=4096kB", "app.mode=a=b"]) == {"timezone": "UTC", "work_mem": "4096kB", "app.mode": "a=b"}
 
 
 def test_encodings_and_locales_have_one_normal_form():
