@@ -63,7 +63,8 @@ def count_requests(count: int, manifest: str, consul: ConsulServer, postgres: Po
     """Print how many requests and statements each command takes."""
     with CountingProxy(consul.address) as http, PostgresProxy(postgres.host, postgres.port) as sql:
         proxied = {**environ, "CONSUL_HTTP_ADDR": http.address, "PGHOST": sql.host, "PGPORT": str(sql.port)}
-        for name, arguments in (("apply", ["apply", "--auto-approve"]), ("plan, nothing to do", ["plan"]), ("destroy", ["destroy", "--auto-approve"])):
+        commands = {"apply": ["apply", "--auto-approve"], "plan, nothing to do": ["plan"], "destroy": ["destroy", "--auto-approve"]}
+        for name, arguments in commands.items():
             http.reset()
             sql.reset()
             run([*arguments, manifest], proxied)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import Command
-from tests.e2e.snapshot import Snapshot, snapshot
+from tests.e2e.snapshot import Snapshot, of_consul, snapshot
 from tests.servers.consul import ConsulServer
 from tests.servers.postgres import PostgresServer
 
@@ -40,3 +40,9 @@ def write(tmp_path: Path) -> Callable[..., str]:
 def live(consul: ConsulServer, postgres18: PostgresServer) -> Callable[[], Snapshot]:
     """Everything that is in both servers at this moment."""
     return lambda: snapshot(consul, postgres18)
+
+
+@pytest.fixture
+def live_consul(consul: ConsulServer) -> Callable[[], Snapshot]:
+    """Everything that is in Consul at this moment."""
+    return lambda: of_consul(consul)

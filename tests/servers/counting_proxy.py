@@ -173,7 +173,7 @@ class CountingProxy:
             self._ended.set()
         return fate or Fate.PASS
 
-    def _ask(self, callback: Callback, write: Write) -> Fate | None:
+    def _ask(self, callback: Callback, write: Write) -> Fate | Refusal | None:
         try:
             return callback(write)
         except Exception as error:  # noqa: BLE001  # this is not the test's thread, where it would be seen

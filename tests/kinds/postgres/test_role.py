@@ -129,7 +129,7 @@ def test_a_setting_is_sent_as_it_was_written(bench):
     stored = dict(entry.split("=") for entry in bench.value("SELECT rolconfig FROM pg_roles WHERE rolname = 'app'"))
     assert stored == written
     bench.apply("db-role", "app", settings=role_settings.kept({**written, "work_mem": "2MB", "jit": "off"}))
-    assert bench.value("SELECT rolconfig FROM pg_roles WHERE rolname = 'app'")[:2] == ["work_mem=2048 kB", "jit=off"]
+    assert bench.value("SELECT rolconfig FROM pg_roles WHERE rolname = 'app'").count("work_mem=2048 kB") == 1
 
 
 def test_a_list_that_was_typed_as_one_name_is_another_list(bench):
