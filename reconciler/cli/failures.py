@@ -79,7 +79,7 @@ def _sentence(failure: BaseException, verbosity: Verbosity) -> str:
     if isinstance(failure, ReconcilerError):
         return str(failure) or type(failure).__name__
     if isinstance(failure, click.UsageError):
-        message = failure.format_message()
+        message = " ".join(failure.format_message().split())  # click lists choices on lines of their own
         end = "" if message.endswith((".", "?", ")")) else "."
         return f"{message}{end} See {failure.ctx.command_path} --help" if failure.ctx else message
     if isinstance(failure, click.ClickException):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
@@ -22,6 +23,7 @@ class Log:
     def __init__(self, sinks: tuple[Any, ...] = (), files: tuple[TextIO, ...] = ()) -> None:
         self._sinks = sinks
         self._files = files
+        self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._sinks)
@@ -48,10 +50,11 @@ class Log:
             file.close()
 
     def _pass(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        # One time for all, so that the file and the screen can be matched line by line.
-        timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-        for sink in self._sinks:
-            getattr(sink, level)(event, timestamp=timestamp, **fields)
+        # One time for all and one order, so that the file and the screen can be matched line by line.
+        with self._lock:
+            timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+            for sink in self._sinks:
+                getattr(sink, level)(event, timestamp=timestamp, **fields)
 
 
 def open_log(output: Output) -> Log:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reconciler.cli.options import Output
-from reconciler.cli.streams import emit, emit_in_any_case, paint_for, say, warn
+from reconciler.cli.streams import emit, emit_in_any_case, paint_for, say_painted, warn
 from reconciler.model.change import Plan
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.outcome import Outcome
@@ -40,7 +40,7 @@ class Report:
         """The plan for the person who is asked: with ``--format json`` as text on standard error."""
         self.show(plan)
         if self._output.format == "json":
-            say(self._plan_text(plan, sys.stderr).rstrip("\n"))
+            say_painted(self._plan_text(plan, sys.stderr).rstrip("\n"))
 
     def finish(self, plan: Plan, outcome: Outcome | None = None) -> None:
         """The end of the run: the plan unless it was shown already, and what became of it."""

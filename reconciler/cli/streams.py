@@ -48,15 +48,20 @@ def emit_in_any_case(text: str) -> None:
         emit(text)
     except (NobodyReads, ReconcilerError, ValueError):
         give_up_stdout()
-        say(text.rstrip("\n"))
+        say_painted(text.rstrip("\n"))
 
 
 def say(text: str) -> None:
     """Write a line for the person at the terminal; what cannot be said is not an error."""
+    say_painted(visible_lines(text))
+
+
+def say_painted(text: str) -> None:
+    """The same with a text that was made fit for a terminal already, and may be in colour."""
     if sys.stderr is None:
         return
     try:
-        _write(sys.stderr, visible_lines(text) + "\n")
+        _write(sys.stderr, text + "\n")
     except (OSError, ValueError):
         return
 

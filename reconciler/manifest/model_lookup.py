@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from reconciler.manifest.fields import Duration
 from reconciler.manifest.mistake import PathPart
 from reconciler.manifest.models import Manifest
 
@@ -46,6 +47,13 @@ def known_keys(path: Sequence[PathPart]) -> tuple[str, ...]:
     """The keys of the mapping at ``path``, when it is one with known keys."""
     model = model_at(path)
     return tuple(fields(model)) if model is not None else ()
+
+
+def is_duration(path: Sequence[PathPart]) -> bool:
+    """Whether the field at ``path`` is a duration."""
+    model = model_at(path[:-1]) if path else None
+    field = fields(model).get(str(path[-1])) if model is not None else None
+    return field is not None and _bare(field.annotation) is Duration
 
 
 def purpose(path: Sequence[PathPart], key: str) -> str:

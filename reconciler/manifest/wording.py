@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from reconciler.manifest.kv import is_sensitive_key
 from reconciler.manifest.mistake import Mistake, Mistakes, PathPart, printable, shown
-from reconciler.manifest.model_lookup import known_keys, purpose
+from reconciler.manifest.model_lookup import is_duration, known_keys, purpose
 from reconciler.manifest.secret_fields import NOT_TEXT
 from reconciler.manifest.section import OPTIONS
 from reconciler.manifest.subjects import dotted, subject
@@ -147,6 +147,8 @@ def _string(wrong: _Wrong) -> Mistake:
     if isinstance(wrong.node.value, dict | list):
         return Mistake(f"must be a string, not {wrong.found}", wrong.assigned('"…"'))
     written = (wrong.node.written or "").replace("0o", "0")  # a file mode as other programs write it
+    if is_duration(wrong.loc):
+        written = f"{written}s" if re.fullmatch(r"[0-9]+(\.[0-9]+)?", written) else "10s"
     remedy = "put it in quotes" if may_be_secret(wrong.root, wrong.path) else wrong.assigned(f'"{written}"')
     return Mistake(f"must be a string, not {wrong.found}", remedy)
 

@@ -1,7 +1,8 @@
 """Machines: the files on them. :class:`LocalHost` is the one that this program runs on; another behind SSH answers the same calls.
 
-A file appears whole or not at all, with its owner and mode, and a secret in it is at no moment readable by others: it is written beside its place
-under a name of its own (``.NAME.reconciler-new``, the same each time, so that what a killed run left is found and removed), made durable, and moved.
+A file appears whole or not at all, with its owner and mode, and a secret in it is at no moment readable by others: a new one is written without a
+name, made durable, and given its name. One that replaces another is written beside it (``.NAME.reconciler-new``, the same each time, so that what a
+killed run left is found and removed) and moved.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _MACHINE_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _NOT_FILES: Final = ("/proc", "/sys", "/dev")
 _NAME_BYTES: Final = 255
 _SUFFIX: Final = ".reconciler-new"
+_NO_NAMELESS_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+"""How file systems, and old kernels, say that they have no O_TMPFILE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,12 @@ class LocalHost:
             self._demand_replaceable(path, folder, name, exclusive=exclusive, replacing=replacing)
             temporary = temporary_name(name)
             _unlink(folder, temporary)
+            new = _New(folder, raw, (uid, gid), int(mode, 8))
             try:
-                written = _write_new(folder, temporary, raw, (uid, gid), int(mode, 8))
                 if exclusive:
-                    # a link never replaces what has come to be there meanwhile; a rename would
-                    os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                    written = new.link(name, temporary)
                 else:
+                    written = new.write(temporary)
                     os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             finally:
                 _unlink(folder, temporary)
@@ -225,17 +228,44 @@ def temporary_name(name: str) -> str:
     return f".{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()}{_SUFFIX}"
 
 
-def _write_new(folder: int, name: str, content: bytes, ids: tuple[int, int], mode: int) -> os.stat_result:
-    """A new file, made durable. Ours alone until it has its owner and mode, and empty until then."""
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
-    with os.fdopen(descriptor, "wb") as file:
-        if ids != (-1, -1):
-            os.fchown(descriptor, *ids)
-        os.fchmod(descriptor, mode)
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-        return os.fstat(descriptor)
+@dataclass(frozen=True, slots=True)
+class _New:
+    """A file to be made in a folder, durable when it appears."""
+
+    folder: int
+    content: bytes
+    ids: tuple[int, int]
+    mode: int
+
+    def write(self, name: str) -> os.stat_result:
+        """Under a name that nothing has. Ours alone until it has its owner and mode, and empty until then."""
+        return self._fill(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.folder))
+
+    def link(self, name: str, temporary: str) -> os.stat_result:
+        """Without any name until it is whole, so that a run that is killed leaves nothing behind; where there are no such files, as ``temporary``.
+
+        A link never replaces what has come to be there meanwhile; a rename would.
+        """
+        try:
+            descriptor = os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=self.folder)
+        except OSError as error:
+            if error.errno not in _NO_NAMELESS_FILES:
+                raise
+            written = self.write(temporary)
+            os.link(temporary, name, src_dir_fd=self.folder, dst_dir_fd=self.folder, follow_symlinks=False)
+            return written
+        return self._fill(descriptor, lambda: os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=self.folder, follow_symlinks=True))
+
+    def _fill(self, descriptor: int, then: Callable[[], None] = lambda: None) -> os.stat_result:
+        with os.fdopen(descriptor, "wb") as file:
+            if self.ids != (-1, -1):
+                os.fchown(descriptor, *self.ids)
+            os.fchmod(descriptor, self.mode)
+            file.write(self.content)
+            file.flush()
+            os.fsync(descriptor)
+            then()
+            return os.fstat(descriptor)
 
 
 def _unlink(folder: int, name: str) -> None:

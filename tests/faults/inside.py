@@ -36,7 +36,7 @@ class _CountingOs:
 
     def _counted(self, called: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any, **named: Any) -> Any:
-            if called is os.open and not arguments[1] & os.O_CREAT:
+            if called is os.open and not arguments[1] & os.O_WRONLY:
                 return called(*arguments, **named)
             self._left -= 1
             if self._left == 0 and not self._after:

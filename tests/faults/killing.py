@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -11,11 +13,12 @@ from typing import Literal
 from tests.faults.conftest import Site
 from tests.faults.example import Manifest
 from tests.faults.runs import Run
-from tests.servers.counting_proxy import CountingProxy
-from tests.servers.postgres_proxy import PostgresProxy, first_word, is_write
+from tests.servers.counting_proxy import CountingProxy, Write
+from tests.servers.postgres_proxy import PostgresProxy, Statement, first_word, is_write
 
 System = Literal["consul", "postgres"]
 When = Literal["before", "after"]
+"""Before: the system never sees the write. After: it has done it, and the run has not heard of it."""
 
 KILLED = -signal.SIGKILL
 
@@ -37,7 +40,7 @@ def towards(proxy: CountingProxy | PostgresProxy) -> dict[str, str]:
 
 
 def kill(site: Site, system: System, when: When, number: int, operation: str, manifest: Manifest, *options: str) -> bool:
-    """Run it, and kill it right before or after its ``number``-th write; False when it has no such write, and has ended clean."""
+    """Run it, and kill it at its ``number``-th write; False when it has no such write, and has ended clean."""
     started: Future[Run] = Future()
     with proxied(site, system) as proxy:
         at = proxy.kill_before if when == "before" else proxy.kill_after
@@ -46,6 +49,47 @@ def kill(site: Site, system: System, when: When, number: int, operation: str, ma
         started.set_result(run)
         assert run.code in (0, KILLED), run
         return run.code == KILLED
+
+
+def deliver_late(site: Site, system: System, number: int, operation: str, manifest: Manifest, *options: str) -> bool:
+    """Run it and kill it with its ``number``-th write on its way, which arrives when the next run has made its plan and is about to write.
+
+    False when there is no such write, and the run has ended clean. The next run must end clean.
+    """
+    started: Future[Run] = Future()
+    sent, arrives, arrived = (threading.Event() for _ in range(3))
+
+    def kill_and_hold(write: Write | Statement) -> None:
+        if write.number == number:
+            os.kill(started.result(60).pid, signal.SIGKILL)
+            sent.set()
+            arrives.wait(60)
+
+    def notice(write: Write | Statement) -> None:
+        if write.number == number:
+            arrived.set()
+
+    def let_arrive(write: Write) -> None:
+        if write.number == 3:
+            arrives.set()
+            if system == "consul":
+                arrived.wait(60)
+            else:
+                site.wait_for_end(backends)
+
+    with proxied(site, system) as proxy:
+        proxy.before, proxy.after = kill_and_hold, notice
+        run = site.run(operation, manifest, *options, through=towards(proxy))
+        started.set_result(run)
+        assert run.code in (0, KILLED), run
+        if not sent.is_set():
+            return False
+        backends = site.backends()
+        with CountingProxy(site.consul.address, before=let_arrive) as another:
+            following = site.run(operation, manifest, through=towards(another))
+            assert following.code == 0, following
+            assert arrives.is_set()
+    return True
 
 
 def finish(site: Site, operation: str, manifest: Manifest) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults import live
 from tests.faults.example import changed, rotated, written
-from tests.faults.killing import finish, kill
+from tests.faults.killing import deliver_late, finish, kill
 
 CHUNKS = 3
 PARALLEL = "--parallelism=1"
@@ -46,6 +46,41 @@ def test_an_apply_or_destroy_that_is_killed_is_finished_by_the_next(site, expect
         site.demand_nothing_left()
         assert live.end_sessions(site) <= 2
     assert number > (20 if system == "consul" else 3)
+
+
+@everywhere
+def test_an_apply_that_is_killed_can_be_given_up_at_once(site, system, chunk, chunks):
+    for number in count(chunk + 1, chunks):
+        killed = kill(site, system, "after", number, "apply", site.manifest, PARALLEL)
+        finish(site, "destroy", site.manifest)
+        site.demand_nothing_left()
+        live.end_sessions(site)
+        if not killed:
+            break
+    assert number > (20 if system == "consul" else 3)
+
+
+@everywhere
+def test_a_write_of_a_killed_run_that_comes_late_does_no_harm(site, expected, system, chunk, chunks):
+    for number in count(chunk + 1, chunks):
+        applied = deliver_late(site, system, number, "apply", site.manifest, PARALLEL)
+        site.demand_clean(site.manifest, expected)
+        destroyed = deliver_late(site, system, number, "destroy", site.manifest, PARALLEL)
+        site.demand_nothing_left()
+        live.end_sessions(site)
+        if not (applied or destroyed):
+            break
+    assert number > (20 if system == "consul" else 3)
+
+
+@pytest.mark.parametrize("number", [5, 8, 11, 14])
+def test_a_run_that_is_killed_while_it_writes_in_parallel_is_finished_by_the_next(site, expected, number):
+    assert kill(site, "consul", "before", number, "apply", site.manifest)
+    finish(site, "apply", site.manifest)
+    site.demand_clean(site.manifest, expected)
+    assert kill(site, "consul", "before", number, "destroy", site.manifest)
+    finish(site, "destroy", site.manifest)
+    site.demand_nothing_left()
 
 
 @everywhere

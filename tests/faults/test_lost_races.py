@@ -66,29 +66,26 @@ class Meanwhile:
 
     def __call__(self, write):
         if self.theirs is None and self.when(self.specimen, write):
-            before = self.site.everything()
+            before = self.everything()
             self.act(self.site)
-            self.theirs = difference(before, self.site.everything()) | {"file": self.file()}
-
-    def file(self):
-        return Path(self.specimen.address.removeprefix("file/local")).read_text() if self.specimen.kind == "file" else ""
+            self.theirs = {what: how for what, how in self.everything().items() if before.get(what) != how}
 
     def demand_untouched(self):
         """It was done, and is as it was left."""
-        assert self.theirs is not None
-        now = self.site.everything() | {"file": self.file()}
-        for section, made in self.theirs.items():
-            if isinstance(made, dict):
-                assert made == {key: now[section].get(key) for key in made}
-            else:
-                assert made == "" or all(row in now[section] for row in made)
+        assert self.theirs
+        now = self.everything()
+        assert self.theirs == {what: now.get(what) for what in self.theirs}
 
-
-def difference(before, after):
-    return {
-        section: {k: v for k, v in now.items() if before[section].get(k) != v} if isinstance(now, dict) else [row for row in now if row not in before[section]]
-        for section, now in after.items()
-    }
+    def everything(self):
+        """All that is live, each thing by itself: a node without what lies on it."""
+        found = self.site.everything()
+        nodes = found.pop("nodes")
+        flat = {(section, k): v for section, items in found.items() for k, v in (items.items() if isinstance(items, dict) else ((r[0], r) for r in items))}
+        flat |= {("node", name): (address, meta) for name, (address, meta, _) in nodes.items()}
+        flat |= {("service", name, service): index for name, (_, _, services) in nodes.items() for service, index in services}
+        if self.specimen.kind == "file" and self.specimen.exists(self.site):
+            flat["file"] = Path(self.specimen.address.removeprefix("file/local")).read_text()
+        return flat
 
 
 def apply(site, manifest, meanwhile, **options):
@@ -151,3 +148,95 @@ def demand_lost(result):
     assert result.status is Status.FAILED
     assert "somebody else" in result.why and "run again" in result.why
     assert "index is stale" not in result.why or "somebody else changed it meanwhile" in result.why
+
+
+ANEW = of(("acl-policy", "acl-token", "config-entry", "external-service", "kv", "db-role", "database"))
+"""Kinds whose incarnations can be told apart, in a manifest in which nothing else would have to be made anew with them."""
+
+
+def made_anew(specimen):
+    def act(site):
+        specimen.remove(site)
+        specimen.make_other(site)
+
+    return act
+
+
+@pytest.mark.parametrize("specimen", ANEW, indirect=True)
+def test_what_somebody_makes_anew_meanwhile_is_not_changed(site, specimen):
+    site.apply_all(with_other(specimen.manifest, "1"))
+    wanted = with_other(specimen.with_entry(next(iter(specimen.variants.values()))), "2")
+    results = apply(site, wanted, Meanwhile(site, specimen, after_planning, made_anew(specimen)))
+    assert results[specimen.address].status is Status.FAILED
+    assert "run again" in results[specimen.address].why
+
+
+@pytest.mark.parametrize("specimen", ANEW, indirect=True)
+def test_what_somebody_makes_anew_meanwhile_is_not_deleted(site, specimen):
+    site.apply_all(with_other(specimen.manifest, "1"))
+    meanwhile = Meanwhile(site, specimen, after_planning, made_anew(specimen))
+    with CountingProxy(site.consul.address, before=meanwhile) as proxy:
+        site.through(towards(proxy)).apply(with_other(specimen.removed, "2"), parallelism=1, allow_delete=("*",))
+    meanwhile.demand_untouched()
+
+
+@pytest.mark.parametrize("specimen", of("database"), indirect=True)
+def test_a_database_that_somebody_fills_meanwhile_is_not_dropped(site, specimen):
+    site.apply_all(with_other(specimen.manifest, "1"))
+    name = specimen.manifest["name"]
+    meanwhile = Meanwhile(site, specimen, after_planning, lambda m: m.sql("CREATE TABLE t (x int)", name) or m.sql(f'ALTER DATABASE "{name}" CONNECTION LIMIT 5'))
+    results = apply(site, with_other(specimen.removed, "2"), meanwhile, allow_delete=("*",))
+    assert results[specimen.address].status is Status.FAILED
+    assert "not empty any more: it has 1 table" in results[specimen.address].why
+
+
+@pytest.mark.parametrize("specimen", of("external-node"), indirect=True)
+def test_a_node_that_somebody_uses_meanwhile_is_not_deleted_and_forgotten_by_the_next_run(site, specimen):
+    site.apply_all(with_other(specimen.manifest, "1"))
+    node = specimen.address.partition("/")[2]
+    use = {"Node": node, "SkipNodeUpdate": True, "Service": {"Service": "theirs", "Port": 1}}
+    meanwhile = Meanwhile(site, specimen, after_planning, lambda m: m.http("PUT", "/v1/catalog/register", use))
+    results = apply(site, with_other(specimen.removed, "2"), meanwhile, allow_delete=("*",))
+    assert results[specimen.address].status is Status.FAILED
+    assert "not empty (service 'theirs'): left where it is; run again to forget it" in results[specimen.address].why
+    planned = site.apply_all(with_other(specimen.removed, "2"))
+    assert [(str(c.address), str(c.action)) for c in planned.changes] == [(specimen.address, "forget")]
+    meanwhile.demand_untouched()
+
+
+@pytest.mark.parametrize("specimen", of(("acl-policy", "acl-token")), indirect=True)
+def test_consul_cannot_tell_when_somebody_changes_an_acl_object_in_the_last_moment(site, specimen):
+    """There is no conditional write for them; the moment between our last look and our write cannot be closed (facts/consul.md §2)."""
+    site.apply_all(specimen.manifest)
+    wanted = specimen.with_entry(next(iter(specimen.variants.values())))
+    meanwhile = Meanwhile(site, specimen, lambda s, w: w.path.startswith(f"/v1/acl/{s.kind.removeprefix('acl-')}/"), specimen.edit)
+    with CountingProxy(site.consul.address, before=meanwhile) as proxy:
+        site.through(towards(proxy)).apply_all(wanted)
+    assert meanwhile.theirs
+    assert site.plan(wanted).is_empty
+
+
+@pytest.mark.parametrize("specimen", of(("db-role", "database")), indirect=True)
+def test_an_attribute_that_somebody_changes_in_postgres_meanwhile_is_kept_and_reported(site, specimen):
+    site.apply_all(with_other(specimen.manifest, "1"))
+    entry = specimen.variants["createdb"] if specimen.kind == "db-role" else specimen.variants["owner"]
+    meanwhile = Meanwhile(site, specimen, after_planning, specimen.edit)
+    with CountingProxy(site.consul.address, before=meanwhile) as proxy:
+        _, outcome = site.through(towards(proxy)).apply(with_other(specimen.with_entry(entry), "2"))
+    assert [(str(n.change.address), [f.path for f in n.fields]) for n in outcome.not_converged] == [(specimen.address, [(specimen.edited,)])]
+
+
+@pytest.mark.parametrize("specimen", of(""), indirect=True)
+def test_a_claim_of_another_manifest_in_the_meantime_is_a_lost_race(site, specimen):
+    """Two manifests that want one resource: whoever writes the record first has it."""
+    other = {**specimen.manifest, "name": f"{specimen.manifest['name']}-b"}
+    before = site.everything()
+    meanwhile = Meanwhile(site, specimen, after_planning, lambda m: m.apply_all(other))
+    results = apply(site, with_other(specimen.manifest, "1"), meanwhile)
+    assert results[specimen.address].status is not Status.APPLIED
+    again = site.plan(with_other(specimen.manifest, "1"))
+    refused = {str(r.address): r.what for r in again.refusals}
+    assert refused[specimen.address].startswith("belongs to the manifest ") or specimen.kind == "acl-token"
+    site.destroy(other)
+    site.destroy(with_other(specimen.manifest, "1"))
+    assert site.everything() == before

@@ -56,6 +56,15 @@ def test_rotating_back_works_too(applied, path):
     assert applied.plan(manifest(path, rotation=0)).is_empty
 
 
+def test_a_rotation_that_is_not_set_any_more_stays_and_may_be_set_again(applied, path):
+    applied.apply_all(manifest(path, rotation=1))
+    (token,) = tokens(applied)
+    for same in (manifest(path), manifest(path, rotation=1)):
+        applied.apply_all(same)
+        assert tokens(applied) == [token]
+        assert applied.plan(same).is_empty
+
+
 def test_the_old_token_is_kept_while_its_file_cannot_be_moved_over(applied, path):
     (old,) = tokens(applied)
     path.unlink()

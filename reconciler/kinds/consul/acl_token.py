@@ -171,11 +171,18 @@ def _fields(token: Mapping[str, JSON]) -> dict[str, Value]:
     return {"description": token.get("Description") or "", "policies": _sorted(link["Name"] for link in token.get("Policies") or ())}
 
 
+def _rotation(want: Wanted, accessor: str) -> int:
+    """Which rotation a token is: the one that the manifest or the record says and that gives its accessor, else what was last said."""
+    said = [fields.get("rotation") or 0 for fields in (want.desired and want.desired.fields, want.record and want.record.specification) if fields]
+    owner, label = want.record.owner if want.record else want.owner, want.address.segments[0]
+    return next((r for r in said if accessor_of(owner, label, r) == accessor), said[-1] if said else 0)
+
+
 def _live(want: Wanted, token: Mapping[str, JSON]) -> Live:
-    last = want.record.specification if want.record is not None else want.desired.fields if want.desired is not None else {}
+    accessor = token["AccessorID"].lower()
     return Live(
         want.address,
-        {**_fields(token), "rotation": last.get("rotation") or 0, "accessor": token["AccessorID"].lower()},
+        {**_fields(token), "rotation": _rotation(want, accessor), "accessor": accessor},
         incarnation=_incarnation(token),
         created_index=token["CreateIndex"],
         revision=token["Hash"],

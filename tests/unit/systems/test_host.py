@@ -1,5 +1,6 @@
 """The local machine's files: whole or not at all, never readable by others on the way, nothing followed or overwritten by accident."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -123,6 +124,22 @@ def test_a_leftover_of_a_killed_run_is_replaced_and_removed(host, tmp_path, excl
     leftover.write_text("half a secr")
     write(host, tmp_path / "token", exclusive=exclusive)
     assert os.listdir(tmp_path) == ["token"]
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL])
+def test_a_file_system_without_nameless_files_takes_a_new_file_all_the_same(host, tmp_path, monkeypatch, code):
+    real = os.open
+
+    def refuse(path, flags, *arguments, **named):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(code, os.strerror(code))
+        return real(path, flags, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
+    write(host, tmp_path / "token", exclusive=True)
+    assert os.listdir(tmp_path) == ["token"]
+    with pytest.raises(AlreadyExists):
+        write(host, tmp_path / "token", exclusive=True)
 
 
 def test_removing_takes_the_leftover_along(host, tmp_path):
