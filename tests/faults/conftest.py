@@ -38,7 +38,12 @@ class Site(Mesh):
         return example(self.gateway / "token")
 
     def run(
-        self, operation: str, manifest: Mapping[str, Any], *options: str, through: Mapping[str, str] | None = None, first: Callable[[], object] | None = None
+        self,
+        operation: str,
+        manifest: Mapping[str, Any],
+        *options: str,
+        through: Mapping[str, str] | None = None,
+        first: Callable[[], object] | None = None,
     ) -> Run:
         """Start a run in a process of its own, ``through`` proxies."""
         arguments = [operation, *(["--auto-approve"] if operation in ("apply", "destroy") else []), *options, str(self.write(manifest))]

@@ -13,7 +13,6 @@ from tests.faults.killing import finish, towards
 from tests.laws.specimens import SPECIMENS
 from tests.servers.counting_proxy import CountingProxy
 
-
 EVERY = [pytest.param(s, id=s.__name__) for s in SPECIMENS]
 every_kind = pytest.mark.parametrize("specimen", EVERY, indirect=True)
 

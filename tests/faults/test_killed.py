@@ -15,7 +15,9 @@ PARALLEL = "--parallelism=1"
 """So that writes come one at a time, and none of them hides behind another."""
 
 everywhere = pytest.mark.parametrize(
-    ("system", "chunk", "chunks"), [*(("consul", n, CHUNKS) for n in range(CHUNKS)), ("postgres", 0, 1)], ids=[*(f"consul{n}" for n in range(CHUNKS)), "postgres"]
+    ("system", "chunk", "chunks"),
+    [*(("consul", n, CHUNKS) for n in range(CHUNKS)), ("postgres", 0, 1)],
+    ids=[*(f"consul{n}" for n in range(CHUNKS)), "postgres"],
 )
 either = pytest.mark.parametrize("when", ["before", "after"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import socket
@@ -87,7 +86,15 @@ def test_a_second_run_waits_as_long_as_it_was_told(site, busy):
 
 def hold(site, **changes):
     """Take the lock as a run would that is described so; its session."""
-    value = {"who": "root", "host": "elsewhere", "since": "2026-01-01", "operation": "apply", "pid": os.getpid(), "start_time": "1", "boot_id": BOOT_ID}
+    value = {
+        "who": "root",
+        "host": "elsewhere",
+        "since": "2026-01-01",
+        "operation": "apply",
+        "pid": os.getpid(),
+        "start_time": "1",
+        "boot_id": BOOT_ID,
+    }
     value = json.dumps({**value, "pid_namespace": PID_NAMESPACE, **changes}).encode() if "raw" not in changes else changes["raw"]
     session = site.http("PUT", "/v1/session/create", {"Name": "held", "TTL": "30s", "LockDelay": "15s", "Checks": []})["ID"]
     assert site.http("PUT", f"/v1/kv/{lock.PREFIX}{NAME}?acquire={session}", value) is True

@@ -80,7 +80,9 @@ class Meanwhile:
         """All that is live, each thing by itself: a node without what lies on it."""
         found = self.site.everything()
         nodes = found.pop("nodes")
-        flat = {(section, k): v for section, items in found.items() for k, v in (items.items() if isinstance(items, dict) else ((r[0], r) for r in items))}
+        flat = {
+            (section, k): v for section, items in found.items() for k, v in (items.items() if isinstance(items, dict) else ((r[0], r) for r in items))
+        }
         flat |= {("node", name): (address, meta) for name, (address, meta, _) in nodes.items()}
         flat |= {("service", name, service): index for name, (_, _, services) in nodes.items() for service, index in services}
         if self.specimen.kind == "file" and self.specimen.exists(self.site):
@@ -184,7 +186,9 @@ def test_what_somebody_makes_anew_meanwhile_is_not_deleted(site, specimen):
 def test_a_database_that_somebody_fills_meanwhile_is_not_dropped(site, specimen):
     site.apply_all(with_other(specimen.manifest, "1"))
     name = specimen.manifest["name"]
-    meanwhile = Meanwhile(site, specimen, after_planning, lambda m: m.sql("CREATE TABLE t (x int)", name) or m.sql(f'ALTER DATABASE "{name}" CONNECTION LIMIT 5'))
+    meanwhile = Meanwhile(
+        site, specimen, after_planning, lambda m: m.sql("CREATE TABLE t (x int)", name) or m.sql(f'ALTER DATABASE "{name}" CONNECTION LIMIT 5')
+    )
     results = apply(site, with_other(specimen.removed, "2"), meanwhile, allow_delete=("*",))
     assert results[specimen.address].status is Status.FAILED
     assert "not empty any more: it has 1 table" in results[specimen.address].why

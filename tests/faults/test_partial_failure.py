@@ -98,7 +98,6 @@ def demand_honest(planned, outcome):
     assert outcome.exit_code == (0 if set(status.values()) == {Status.APPLIED} else 3)
 
 
-
 def reported(run, heading):
     """The addresses under one heading of the report of a run."""
     lines = run.output.partition(f"\n{heading}:\n")[2].partition("\n\n")[0].splitlines()

@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-import encodings.idna
 import gc
 
-import deepdiff.diff
-import psycopg.rows
-
-import reconciler.cli.apply
-import reconciler.cli.destroy
-import reconciler.cli.main
-import reconciler.cli.reporting
-import reconciler.cli.unlock
-import reconciler.report.json
-import reconciler.report.outcome
-import reconciler.report.text
 from reconciler.engine.observe import declare  # noqa: F401
 from reconciler.engine.operations import Connections  # noqa: F401
 from reconciler.kinds import all_kinds
