@@ -101,7 +101,11 @@ class _Observer:
         consul = self.connections.consul
         _refuse_secondary(consul.identity())
         token = consul.self_token()
-        pairs = consul.kv_tree(records.PREFIX)
+        try:
+            pairs = consul.kv_tree(records.PREFIX)
+        except AccessDenied:
+            self._preflight(self._wanted({}).values())  # says everything that is missing, and not only this
+            raise
         headers = {k: records.header(p) for k, p in pairs.items()}
         own = {k: h for k, h in headers.items() if h.owner == self.connections.loaded.name}
         identities = self._identities(own.values())
@@ -156,7 +160,7 @@ class _Observer:
 
     def _preflight(self, wanted: Iterable[Wanted]) -> None:
         lock_key = lock.PREFIX + self.connections.loaded.name
-        asked = {Permission("key", records.PREFIX, "read"), Permission("key", lock_key, "read")}
+        asked = {Permission("key", records.PREFIX, "read")}
         if self.write:
             asked |= {Permission("key", records.PREFIX, "write"), Permission("key", lock_key, "write")}
             node = self.connections.consul.identity().node_name

@@ -24,6 +24,7 @@ from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Plan, Reason
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import AccessDenied, Locked, ManifestError, ReconcilerError, SystemFault
+from reconciler.model.kind import Permission
 from reconciler.model.outcome import NotConverged, Outcome, Status
 from reconciler.model.record import Record, State
 from reconciler.model.resource import Desired
@@ -119,6 +120,9 @@ def drift(connections: Connections) -> Plan:
 
 def owned(connections: Connections, name: str | None = None) -> list[Record]:
     """The ownership records, by address; of every manifest, or of the one called ``name``."""
+    if not all(connections.consul.authorize([Permission("key", records.PREFIX, "read")])):
+        lacking = f'it lacks key:read on "{records.PREFIX}"'
+        raise AccessDenied(f"the Consul token may not read the ownership records; {lacking}: grant that, or use another token")
     pairs = connections.consul.kv_tree(records.PREFIX)
     found = [records.decode(p, all_kinds(), None) for p in pairs.values() if name is None or records.header(p).owner == name]
     return sorted(found, key=lambda r: (r.address, r.owner))
@@ -191,6 +195,7 @@ def _drifted(address: Address, record: Record, situation: Situation) -> Change |
 
 
 def _lock(connections: Connections, options: Options, desired: dict[Address, Desired], stop: threading.Event, held: ExitStack) -> Lock:
+    connections.consul.identity()  # before anything is written: is it Consul at all, and one that is known
     try:
         operation = "destroy" if options.destroy else "apply"
         return held.enter_context(Lock(connections.consul, connections.loaded.name, operation, options.lock_timeout_s, stop))

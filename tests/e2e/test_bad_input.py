@@ -150,17 +150,6 @@ def nobodys_token(consul, reconciler, write):
     return consul.token_for('key "somewhere/else" { policy = "read" }')
 
 
-def test_postgres_is_down(reconciler, unchanged, free_port):
-    postgres_says(reconciler.having(PGPORT=str(free_port)), f"({LOOPBACK}:{free_port}) cannot be reached: connection refused: {START}")
-
-
-def test_postgres_has_a_name_that_nobody_knows(reconciler, unchanged):
-    postgres_says(
-        reconciler.having(PGHOST="postgres.invalid", PGPORT="5432"),
-        "(postgres.invalid:5432) cannot be reached: its name is not known: correct postgres.default.host or PGHOST",
-    )
-
-
 def test_a_wrong_password(reconciler, unchanged, postgres18):
     postgres_says(reconciler.having(PGPASSWORD="not it"), f'({LOOPBACK}:{postgres18.port}) refuses the user "postgres": {WRONG}')
 
