@@ -58,7 +58,8 @@ def _other_systems(situation: Situation) -> Iterator[Refusal]:
     for record in situation.unknown_systems:
         by_identity.setdefault(record.system_identity, []).append(record.address)
     for identity, addresses in sorted(by_identity.items()):
-        many = f"{len(addresses)} owned resources are" if len(addresses) > 1 else "an owned resource is"
+        all_of_them = ", ".join(str(a) for a in sorted(addresses))
+        many = f"{len(addresses)} owned resources ({all_of_them}) are" if len(addresses) > 1 else "an owned resource is"
         yield Refusal(
             "other system", min(addresses),
             f"{many} on the system {identity}, which this manifest no longer reaches: a server or host was re-pointed, or its section is gone",

@@ -178,10 +178,11 @@ class _Composer:
 
     def _alias(self, event: Any) -> Node:
         if event.anchor not in self._anchors:
-            self._stop(event, f"refers to the anchor {shown(event.anchor)}, which is not set above", "correct the name, or write the value here")
+            # it is not named: an unquoted password may begin with *
+            self._stop(event, "refers to an anchor that is not set above", "correct its name, or put quotes around text that begins with *")
         anchored = self._anchors[event.anchor]
         if anchored is None:
-            self._stop(event, f"refers to the anchor {shown(event.anchor)} from within it", "write the value here")
+            self._stop(event, "refers to an anchor from within it", "write the value here")
         node, size = anchored
         self._expanded += size
         if self._expanded > MAX_EXPANDED_NODES:

@@ -36,7 +36,7 @@ def record_text(record: Record, paint: Paint = PLAIN) -> str:
         "on_removal": str(record.removal) + ("" if record.on_removal else f", because it was {record.origin}"),
         "protect": "true" if record.protect else "false",
         "system": f"{record.system} ({record.system_identity})" if record.system else record.system_identity,
-        "incarnation": record.incarnation or "none",
+        "incarnation": _incarnation(record),
         "superseded": ", ".join(record.superseded),
         "needs": ", ".join(record.needs),
         "written": f"{record.written} by run {record.run}",
@@ -68,6 +68,12 @@ def record_document(record: Record) -> dict[str, Any]:
         "key": record.key,
         "specification": _plain(record.specification),
     }
+
+
+def _incarnation(record: Record) -> str:
+    if record.incarnation == "@":
+        return f"index {record.created_index}, at which it was made together with this record"
+    return record.incarnation or "none"
 
 
 def _row(record: Record) -> tuple[str, ...]:

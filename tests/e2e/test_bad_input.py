@@ -12,8 +12,10 @@ ALIAS_BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 FILES = {
     "not YAML": (
         b"just words: [",
-        "mesh.yaml:1:14: is not YAML (while parsing a flow node expected the node content, but found '<stream end>'): "
-        "look for a missing quote, bracket or colon, or for wrong indentation, here or above",
+        (
+            "mesh.yaml:1:14: is not YAML (while parsing a flow node expected the node content, but found '<stream end>'): "
+            "look for a missing quote, bracket or colon, or for wrong indentation, here or above"
+        ),
     ),
     "not UTF-8": (b"version: 1\nname: caf\xe9\n", "mesh.yaml:2:10: is not UTF-8: save the file in UTF-8"),
     "50 MB": (b"version: 1\nname: mesh\nkv: {a: '" + b"x" * 50_000_000 + b"'}\n", "mesh.yaml: is larger than 16 MiB: is it the right file?"),
@@ -107,7 +109,8 @@ def test_consul_has_a_name_that_nobody_knows(reconciler, unchanged):
 def test_what_answers_is_not_consul(reconciler, unchanged, postgres18):
     each_command_says(
         reconciler.having(CONSUL_HTTP_ADDR=f"http://{LOOPBACK}:{postgres18.port}"),
-        f"Consul at http://{LOOPBACK}:{postgres18.port} closed the connection during GET /v1/connect/ca/roots: see whether it is running, and try again",
+        f"Consul at http://{LOOPBACK}:{postgres18.port} closed the connection during GET /v1/connect/ca/roots: "
+        "see whether it is running, and try again",
         BOTH,
     )
 
@@ -115,7 +118,8 @@ def test_what_answers_is_not_consul(reconciler, unchanged, postgres18):
 def test_a_wrong_token(reconciler, unchanged, consul):
     each_command_says(
         reconciler.having(CONSUL_HTTP_TOKEN="5bd3b5bb-3bb6-4f2c-a0f1-6cd4bd1a7a4d"),
-        f"Consul at {consul.address} does not know this token (from CONSUL_HTTP_TOKEN): set consul.token or CONSUL_HTTP_TOKEN to one that exists there",
+        f"Consul at {consul.address} does not know this token (from CONSUL_HTTP_TOKEN): "
+        "set consul.token or CONSUL_HTTP_TOKEN to one that exists there",
     )
 
 
@@ -148,6 +152,17 @@ def test_who_may_not_look_is_not_told_that_there_is_nothing(reconciler, unchange
 def nobodys_token(consul, reconciler, write):
     """A token that exists and may do nothing."""
     return consul.token_for('key "somewhere/else" { policy = "read" }')
+
+
+def test_postgres_is_down(reconciler, unchanged, free_port):
+    postgres_says(reconciler.having(PGPORT=str(free_port)), f"({LOOPBACK}:{free_port}) cannot be reached: connection refused: {START}")
+
+
+def test_postgres_has_a_name_that_nobody_knows(reconciler, unchanged):
+    postgres_says(
+        reconciler.having(PGHOST="postgres.invalid", PGPORT="5432"),
+        "(postgres.invalid:5432) cannot be reached: its name is not known: correct postgres.default.host or PGHOST",
+    )
 
 
 def test_a_wrong_password(reconciler, unchanged, postgres18):

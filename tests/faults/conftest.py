@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,13 +55,6 @@ class Site(Mesh):
     def backends(self) -> set[int]:
         """The process IDs of all sessions of Postgres but this one."""
         return {pid for (pid,) in self.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")}
-
-    def wait_for_end(self, backends: set[int]) -> None:
-        """Wait until these sessions have ended; Postgres calls nobody back, so it is asked for every 10 ms."""
-        deadline = time.monotonic() + 60
-        while backends & self.backends():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
     def managed(self) -> dict[str, Any]:
         """What the example has made."""

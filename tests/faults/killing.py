@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Literal
@@ -75,7 +76,7 @@ def deliver_late(site: Site, system: System, number: int, operation: str, manife
             if system == "consul":
                 arrived.wait(60)
             else:
-                site.wait_for_end(backends)
+                until(lambda: not backends & site.backends())
 
     with proxied(site, system) as proxy:
         proxy.before, proxy.after = kill_and_hold, notice
@@ -97,3 +98,11 @@ def finish(site: Site, operation: str, manifest: Manifest) -> None:
     run = site.run(operation, manifest)
     assert run.code == 0, run
     assert run.last_line.startswith(("Apply complete: ", "No changes. ")), run
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds. For what calls nobody back: it is asked for every 10 ms."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

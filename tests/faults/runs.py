@@ -1,4 +1,4 @@
-"""The command line in processes of its own, which can be killed: forked from one that has imported everything, so that a run takes as long as its work."""
+"""The command line in processes of their own, which can be killed: forked from one that has imported everything already, so that they are quick."""
 
 from __future__ import annotations
 

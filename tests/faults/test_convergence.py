@@ -36,6 +36,7 @@ def applied(site, specimen, then):
 
     with site.connections(specimen.manifest) as connections:
         _, outcome = apply(connections, Options(), approve=lambda _: True, progress=follow, stop=threading.Event())
+    assert outcome is not None
     assert all(r.status is Status.APPLIED for r in outcome.results)
     assert outcome.exit_code == 3
     return {str(n.change.address): [".".join(f.path) for f in n.fields] for n in outcome.not_converged}

@@ -58,7 +58,7 @@ def busy(site, proxy):
 
 @pytest.mark.parametrize("operation", ["apply", "destroy"])
 def test_a_second_run_exits_with_4_and_names_the_holder(site, busy, operation):
-    run, _ = busy
+    run = busy[0]
     second = site.run(operation, site.manifest)
     assert second.code == 4
     assert f"{NAME} is locked by root@{socket.gethostname()} (process {run.pid}, apply, since 20" in second.errors
@@ -73,7 +73,7 @@ def test_plan_takes_no_lock_and_drift_says_who_applies(site, busy):
 
 
 def test_a_second_run_waits_as_long_as_it_was_told(site, busy):
-    run, pause = busy
+    pause = busy[1]
     with CountingProxy(site.consul.address) as proxy:
         order = []
         # its first write is its session; before its second one, which takes the lock, the first run must have ended
@@ -86,16 +86,8 @@ def test_a_second_run_waits_as_long_as_it_was_told(site, busy):
 
 def hold(site, **changes):
     """Take the lock as a run would that is described so; its session."""
-    value = {
-        "who": "root",
-        "host": "elsewhere",
-        "since": "2026-01-01",
-        "operation": "apply",
-        "pid": os.getpid(),
-        "start_time": "1",
-        "boot_id": BOOT_ID,
-    }
-    value = json.dumps({**value, "pid_namespace": PID_NAMESPACE, **changes}).encode() if "raw" not in changes else changes["raw"]
+    machine = {"host": "elsewhere", "pid": os.getpid(), "start_time": "1", "boot_id": BOOT_ID, "pid_namespace": PID_NAMESPACE}
+    value = changes.get("raw") or json.dumps({"who": "root", "since": "2026-01-01", "operation": "apply", **machine, **changes}).encode()
     session = site.http("PUT", "/v1/session/create", {"Name": "held", "TTL": "30s", "LockDelay": "15s", "Checks": []})["ID"]
     assert site.http("PUT", f"/v1/kv/{lock.PREFIX}{NAME}?acquire={session}", value) is True
     return session
@@ -108,8 +100,7 @@ def start_time(pid):
 @pytest.fixture
 def ended():
     """A process that has ended, and that nobody has asked about: a zombie."""
-    process = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
-    process.stdout.read()
+    process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     yield process.pid
     process.wait()
@@ -159,7 +150,7 @@ def test_a_process_that_proc_hides_is_not_taken_for_dead(monkeypatch):
     monkeypatch.setattr(lock, "_state_and_start_time", lambda pid: ("", ""))
     assert lock._has_ended(2**22 + 1, "1")
     assert not lock._has_ended(os.getpid(), "1")
-    monkeypatch.setattr(lock.os, "kill", refuse)
+    monkeypatch.setattr(os, "kill", refuse)
     assert not lock._has_ended(1, "1")
 
 

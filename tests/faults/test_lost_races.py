@@ -1,10 +1,11 @@
-"""Somebody else writes between our reading and our writing: reported, never overwritten, wherever the API can tell. The kinds are those of the laws."""
+"""Somebody else writes between our reading and our writing: reported, never overwritten, wherever the API can tell. The kinds are the laws'."""
 
 from __future__ import annotations
 
 import uuid
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,9 +81,8 @@ class Meanwhile:
         """All that is live, each thing by itself: a node without what lies on it."""
         found = self.site.everything()
         nodes = found.pop("nodes")
-        flat = {
-            (section, k): v for section, items in found.items() for k, v in (items.items() if isinstance(items, dict) else ((r[0], r) for r in items))
-        }
+        flat: dict[Any, Any] = {(section, row[0]): row for section, rows in found.items() if isinstance(rows, list) for row in rows}
+        flat |= {(section, name): how for section, things in found.items() if isinstance(things, dict) for name, how in things.items()}
         flat |= {("node", name): (address, meta) for name, (address, meta, _) in nodes.items()}
         flat |= {("service", name, service): index for name, (_, _, services) in nodes.items() for service, index in services}
         if self.specimen.kind == "file" and self.specimen.exists(self.site):
@@ -186,9 +186,12 @@ def test_what_somebody_makes_anew_meanwhile_is_not_deleted(site, specimen):
 def test_a_database_that_somebody_fills_meanwhile_is_not_dropped(site, specimen):
     site.apply_all(with_other(specimen.manifest, "1"))
     name = specimen.manifest["name"]
-    meanwhile = Meanwhile(
-        site, specimen, after_planning, lambda m: m.sql("CREATE TABLE t (x int)", name) or m.sql(f'ALTER DATABASE "{name}" CONNECTION LIMIT 5')
-    )
+
+    def fill(mesh):
+        mesh.sql("CREATE TABLE t (x int)", name)
+        specimen.edit(mesh)  # a table alone is not seen in what the test compares
+
+    meanwhile = Meanwhile(site, specimen, after_planning, fill)
     results = apply(site, with_other(specimen.removed, "2"), meanwhile, allow_delete=("*",))
     assert results[specimen.address].status is Status.FAILED
     assert "not empty any more: it has 1 table" in results[specimen.address].why

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import gc
+import importlib
 
-from reconciler.engine.observe import declare  # noqa: F401
-from reconciler.engine.operations import Connections  # noqa: F401
 from reconciler.kinds import all_kinds
 from reconciler.manifest.loading import load
 from tests.faults.example import EXAMPLE
 
+for module in (
+    *("deepdiff.diff", "encodings.idna", "psycopg.rows"),
+    *(
+        "reconciler.cli.main",
+        "reconciler.cli.apply",
+        "reconciler.cli.destroy",
+        "reconciler.cli.plan",
+        "reconciler.cli.drift",
+        "reconciler.cli.unlock",
+    ),
+    *("reconciler.engine.operations", "reconciler.report.json", "reconciler.report.outcome", "reconciler.report.text"),
+):
+    importlib.import_module(module)
 load([EXAMPLE])
 all_kinds()
 

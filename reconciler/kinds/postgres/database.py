@@ -9,6 +9,7 @@ manifest wants is a conflict, and a person has to drop it, because this program 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Final, LiteralString
 
@@ -17,13 +18,16 @@ from reconciler.kinds.postgres._locale import normal_encoding, normal_locale
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import Database
 from reconciler.model.address import Address
-from reconciler.model.errors import AccessDenied, LostRace, Rejected
+from reconciler.model.errors import AccessDenied, LostRace, Rejected, Unreachable
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.record import State
 from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
 from reconciler.model.value import Value
 from reconciler.systems.postgres import Condition, InUse, Name, Postgres, Row, Statement, joined, sql
 
 _INVALID: Final = -2
+_PATIENCE_S: Final = 30.0
+_POLL_S: Final = 0.1
 _TEMPLATES: Final = frozenset({"template0", "template1"})
 _DEFAULT_TEMPLATE: Final = "template0"
 """Never touched by anybody, so the result is the same everywhere; and a session in template1 would make CREATE DATABASE fail."""
@@ -36,6 +40,12 @@ SELECT d.oid::text AS oid, d.datname::text AS name, pg_catalog.pg_get_userbyid(d
   FROM pg_catalog.pg_database d WHERE d.datname::text = ANY(%(wanted)s::text[])"""
 _OID: Final[LiteralString] = "SELECT d.oid::text AS oid FROM pg_catalog.pg_database d WHERE d.datname::text = %(name)s"
 _IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_database d WHERE d.oid::text = %(oid)s AND d.datname::text = %(name)s"
+# What a run that was killed had sent goes on: Postgres looks for its client only when it has something to tell.
+_UNDER_WAY: Final[LiteralString] = """
+SELECT w.name FROM pg_catalog.unnest(%(names)s::text[]) AS w(name)
+ WHERE EXISTS (SELECT FROM pg_catalog.pg_stat_activity a, pg_catalog.unnest(ARRAY['CREATE', 'DROP']) AS v(verb)
+   WHERE a.state = 'active' AND a.pid <> pg_catalog.pg_backend_pid()
+     AND pg_catalog.starts_with(a.query, v.verb || ' DATABASE "' || replace(w.name, '"', '""') || '"'))"""
 _SESSIONS: Final[LiteralString] = """
 SELECT a.usename::text AS role, a.application_name AS application, pg_catalog.host(a.client_addr) AS address, count(*) AS sessions
   FROM pg_catalog.pg_stat_activity a WHERE a.datname::text = %(name)s AND a.pid <> pg_catalog.pg_backend_pid()
@@ -81,6 +91,7 @@ class PostgresDatabase:
     def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
         """One statement for all, and one inside each that is leaving."""
         by_name = {w.address.segments[1]: w for w in wanted}
+        _wait_for_what_is_under_way(system, by_name)
         rows = system.query(_DATABASES, {"wanted": list(by_name)})
         leaving = [row for row in rows if by_name[row["name"]].leaving and row["connection_limit"] != _INVALID]
         contents = dict(_contents.contents_of_each(system, (row["name"] for row in leaving if row["can_connect"])))
@@ -134,6 +145,21 @@ class PostgresDatabase:
 
 
 KIND = PostgresDatabase()
+
+
+def _wait_for_what_is_under_way(server: Postgres, wanted: Mapping[str, Wanted]) -> None:
+    """Wait until nobody is creating or dropping one of them any more. Raises Unreachable when that takes too long.
+
+    A claim without a database would else be forgotten while its database is on its way, and nobody would own it.
+    """
+    names = [n for n, w in wanted.items() if w.record is not None and (w.leaving or w.record.state is State.CLAIMING)]
+    deadline = time.monotonic() + _PATIENCE_S
+    while names and (under_way := server.query(_UNDER_WAY, {"names": names})):
+        if time.monotonic() > deadline:
+            raise Unreachable(
+                f"{server.label}: {under_way[0]['name']} is still being created or dropped by another session: run again when that has ended"
+            )
+        time.sleep(_POLL_S)
 
 
 def _fields(database: Database) -> dict[str, Value]:

@@ -82,20 +82,35 @@ _CONNECTING: Final[tuple[tuple[str, type[SystemFault], str], ...]] = (
     (r"database (\".*\") does not exist", Rejected, "has no database {1}: set dbname to one that exists"),
     (r"unsupported startup parameter", Rejected, "is a connection pooler: connect to Postgres itself"),
     (r"definition of service (\".*\") not found", Rejected, "is not described: the service file has no section {1}"),
+    (r"connection refused", Unreachable, "cannot be reached: connection refused: start it, or set {place}.host and port, or PGHOST and PGPORT"),
+    (
+        r"failed to resolve host|could not translate host name",
+        Unreachable,
+        "cannot be reached: its name is not known: correct {place}.host or PGHOST",
+    ),
+    (r"on socket|no such file", Unreachable, "cannot be reached: no server listens on that socket: start it, or set {place}.host or PGHOST"),
+    (
+        r"timeout|timed out",
+        Unreachable,
+        "cannot be reached: no answer in time: see whether it is running, and that nothing between here and there is in the way",
+    ),
     (r"(certificate|SSL|TLS)", Unreachable, "cannot be reached: {0}"),
 )
 
 
-def connection_fault(server: str, text: str) -> SystemFault:
-    """The fault behind the text of an error while connecting. With several hosts it is about the last one that was tried."""
+def connection_fault(server: str, text: str, place: str) -> SystemFault:
+    """The fault behind the text of an error while connecting. With several hosts it is about the last one that was tried.
+
+    ``place`` is the section of the manifest that describes the server.
+    """
     first = text.split("\nMultiple connection attempts failed.", maxsplit=1)[0]
     reason = _one_line(first.splitlines()[0] if first else "no reason given")
     reason = re.sub(r"^connection (failed|is bad): ", "", reason)
     reason = re.sub(r"^connection to server (at|on socket) .*? failed: ", "", reason)
     reason = re.sub(r"^[A-Z]+: +", "", reason)
     for pattern, fault, sentence in _CONNECTING:
-        found = re.search(pattern, reason)
+        found = re.search(pattern, reason, re.IGNORECASE)
         if found:
-            return fault(f"{server} {sentence.format(reason, *found.groups())}")
+            return fault(f"{server} {sentence.format(reason, *found.groups(), place=place)}")
     reason = reason[:1].lower() + reason[1:] if reason[1:2].islower() else reason
     return Unreachable(f"{server} cannot be reached: {reason}")

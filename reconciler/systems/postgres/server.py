@@ -236,7 +236,9 @@ class Postgres:
             # no prepared statements: a pooler that was not recognised would mix them up
             connection = psycopg.connect(**keywords, **secrets, autocommit=True, prepare_threshold=None, row_factory=dict_row)  # type: ignore[arg-type]
         except (psycopg.Error, ValueError) as error:
-            fault = connection_fault(self.label, str(error) if isinstance(error, psycopg.Error) else "a setting is no text that libpq takes")
+            fault = connection_fault(
+                self.label, str(error) if isinstance(error, psycopg.Error) else "a setting is no text that libpq takes", f"postgres.{self.name}"
+            )
         else:
             return connection
         raise fault

@@ -30,15 +30,6 @@ def test_folder(tmp_path):
     assert refusal(tmp_path) == f"{tmp_path}: is a folder: give the path of a manifest"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_file_that_may_not_be_read(tmp_path):
-    path = tmp_path / "m.yaml"
-    path.write_text(GUIDE, encoding="utf-8")
-    path.chmod(0)
-
-    assert refusal(path) == f"{path}: may not be read by this user: change its permissions, or run as another user"
-
-
 def test_refused_permission_is_said_as_such(tmp_path, monkeypatch):
     def refuse(*_args):
         raise PermissionError(13, "Permission denied")

@@ -62,6 +62,12 @@ def test_a_record_of_a_system_that_the_manifest_does_not_name():
     assert "    system: postgres database-node (7412)\n" in record_text(replace(RECORD, system=POSTGRES, system_identity="7412"))
 
 
+def test_what_was_made_together_with_its_record_is_known_by_the_index_of_both():
+    assert "    incarnation: index 42, at which it was made together with this record\n" in record_text(
+        replace(RECORD, incarnation="@", created_index=42)
+    )
+
+
 def test_an_explicit_on_removal_is_shown_alone():
     assert "    on_removal: retain\n" in record_text(replace(RECORD, on_removal=OnRemoval.RETAIN))
 

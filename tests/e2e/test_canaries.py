@@ -1,0 +1,340 @@
+"""Marked secrets, planted in every place that a secret can come from, are nowhere to be seen."""
+
+import base64
+import hashlib
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.canaries import Evidence, canary, known, mark
+from tests.e2e.leaky import LEAKS
+from tests.e2e.planted import Planted
+from tests.servers.counting_proxy import CountingProxy, Fate, Write
+from tests.servers.postgres_proxy import PostgresProxy, Statement
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
+
+LOOKS = {
+    f"{output}{verbosity}": ("--format", output, *filter(None, [verbosity]), "--log-format", log_format)
+    for (output, verbosity), log_format in zip(
+        itertools.product(("text", "json"), ("", "-v", "-vv")), itertools.cycle(("text", "json", "json", "text")), strict=False
+    )
+}
+LOG = ("--log-file", "run.log")
+KEEPS = (*LOG, "--json-into", "run.json")
+
+
+@pytest.fixture
+def planted(reconciler, consul, postgres18, tmp_path):
+    with CountingProxy(consul.address) as http, PostgresProxy(postgres18.host, postgres18.port) as sql:
+        yield Planted(tmp_path, consul, postgres18, reconciler, (http, sql))
+
+
+def without_format(looks):
+    return looks[2:]
+
+
+@pytest.mark.parametrize("looks", LOOKS.values(), ids=LOOKS)
+def test_no_secret_is_seen_when_all_goes_well(planted, looks):
+    planted.run("validate", "mesh.yaml", *without_format(looks), *LOG, expect=0)
+    planted.run("plan", "mesh.yaml", *looks, *KEEPS, expect=0)
+    planted.run("apply", "mesh.yaml", "--auto-approve", *looks, *KEEPS, expect=0)
+    everything_is_in_use(planted)
+    planted.run("owned", "list", *looks, *LOG, expect=0)
+    for key in ("kv/app/generated", "db-role/default/literal") if "-vv" in looks else ("kv/app/long",):
+        planted.run("owned", "show", key, "mesh.yaml", *looks, *LOG, expect=0)
+    somebody_changes_them(planted)
+    planted.run("drift", "mesh.yaml", *looks, *KEEPS, expect=2)
+    planted.run("apply", "mesh.yaml", "--auto-approve", *looks, *KEEPS, expect=0)
+    everything_is_in_use(planted)
+    planted.run("unlock", "mesh.yaml", *without_format(looks), *LOG, expect=0)
+    planted.run("destroy", "mesh.yaml", "--auto-approve", *looks, *KEEPS, expect=0)
+    assert planted.finds() == []
+
+
+@pytest.mark.parametrize("looks", [LOOKS["text-vv"], LOOKS["json-vv"]], ids=["text", "json"])
+def test_what_others_have_put_there_is_not_shown_when_it_is_in_the_way(planted, looks, postgres18):
+    planted.manifest["kv"]["theirs/api-token"] = planted.plant("a literal beside a live value").value
+    planted.manifest["kv"]["theirs/url"] = {"value": planted.plant("a sensitive literal beside a live value").value, "sensitive": True}
+    planted.write(planted.manifest)
+    planted.live("theirs/api-token", "live, masked by the key's name")
+    planted.live("theirs/url", "live, masked by the manifest")
+    planted.live("app/exec", "live, masked because the manifest has a reference")
+    postgres18.query(f"CREATE ROLE literal LOGIN PASSWORD '{planted.plant('the password of a live role').value}'")
+    refused = planted.run("plan", "mesh.yaml", *looks, *KEEPS, expect=5)
+    assert all(address in refused.out for address in ("kv/theirs/api-token", "kv/theirs/url", "kv/app/exec", "db-role/default/literal"))
+    planted.run("apply", "mesh.yaml", "--auto-approve", *looks, *KEEPS, expect=5)
+    planted.run("apply", "mesh.yaml", "--auto-approve", "--adopt", "*", *looks, *KEEPS, expect=0)
+    everything_is_in_use(planted)
+    planted.run("owned", "forget", "kv/theirs/url", "mesh.yaml", *without_format(looks), *LOG, expect=0)
+    assert planted.finds() == []
+
+
+def test_a_secret_that_the_manifest_no_longer_has_is_not_shown(planted):
+    planted.run("apply", "mesh.yaml", "--auto-approve", expect=0)
+    del planted.manifest["kv"]["app/long"], planted.manifest["kv"]["app/literal"], planted.manifest["db_roles"]["env"]
+    planted.manifest["kv"]["app/env"] = {"value": "no secret", "sensitive": False}
+    planted.manifest["kv"]["app/copy"] = "no secret either"
+    planted.write(planted.manifest)
+    for looks in (LOOKS["text-vv"], LOOKS["json-vv"]):
+        assert "kv/app/env" in planted.run("plan", "mesh.yaml", *looks, *KEEPS, expect=0).out
+    planted.run("apply", "mesh.yaml", "--auto-approve", "-vv", *KEEPS, expect=0)
+    assert planted.finds() == []
+
+
+def everything_is_in_use(planted):
+    """The secrets have reached their systems: what is searched for is what was really used."""
+    values = {c.value for c in planted.canaries}
+    live = {key: value.decode() for key, value in planted.consul.keys("app/").items()}
+    assert live.keys() == planted.manifest["kv"].keys() - {"theirs/api-token", "theirs/url"}
+    assert set(live.values()) <= values
+    passwords = {c.user: c.value for c in planted.canaries if c.user}
+    assert planted.postgres.accepts("literal", passwords["literal"])
+    assert planted.postgres.accepts("special", live["app/special"])
+    assert planted.postgres.accepts("generated", live["app/generated"])
+    assert (planted.folder / "token").read_text().strip() in values
+
+
+def somebody_changes_them(planted):
+    """By hand: three KV entries, a password, a token file."""
+    for key in ("app/literal", "app/env", "app/generated"):
+        planted.live(key, "live, changed by hand")
+    planted.postgres.query(f"ALTER ROLE \"file\" PASSWORD '{planted.plant('changed by hand', user='file').value}'")
+    (planted.folder / "token").write_text(planted.plant("a token file changed by hand").value)
+
+
+# --- connections: each place that a token or a password can come from, right and wrong ---
+
+
+def consul_token(planted, form, value):
+    """The token in one of the places it can come from; nothing in the others."""
+    planted.manifest["consul"] = {}
+    planted.environment = {name: text for name, text in planted.environment.items() if not name.startswith("CONSUL_HTTP_TOKEN")}
+    if form == "CONSUL_HTTP_TOKEN":
+        planted.environment[form] = value
+    elif form == "CONSUL_HTTP_TOKEN_FILE":
+        planted.environment[form] = str(planted.folder / planted.file("", value)["file"])
+    else:
+        planted.manifest["consul"] = {
+            "token": {"literal": lambda: value, "env": lambda: planted.env("", value), "file": lambda: planted.file("", value)}[form]()
+        }
+
+
+def postgres_password(planted, form, value):
+    """The password in one of the places it can come from; nothing in the others."""
+    planted.environment.pop("PGPASSWORD", None)
+    planted.manifest["postgres"] = {"default": {}}
+    server = planted.manifest["postgres"]["default"]
+    if form == "PGPASSWORD":
+        planted.environment[form] = value
+    elif "passfile" in form.lower():
+        path = planted.folder / planted.file("", f"{planted.sql.host}:{planted.sql.port}:*:*:{value}")["file"]
+        if form == "PGPASSFILE":
+            planted.environment[form] = str(path)
+        else:
+            server["passfile"] = path.name
+    else:
+        server["password"] = {"literal": lambda: value, "env": lambda: planted.env("", value), "file": lambda: planted.file("", value)}[form]()
+
+
+@pytest.mark.parametrize("form", ["CONSUL_HTTP_TOKEN", "CONSUL_HTTP_TOKEN_FILE", "literal", "env", "file"])
+def test_the_token_is_not_seen_wherever_it_comes_from(planted, form):
+    consul_token(planted, form, planted.consul.token)
+    planted.run("plan", planted.write(planted.manifest), "-vv", *KEEPS, expect=0)
+    consul_token(planted, form, planted.plant("a wrong token").value)
+    planted.run("plan", planted.write(planted.manifest), "-vv", *KEEPS, expect=1)
+    assert planted.finds() == []
+
+
+@pytest.mark.parametrize("form", ["PGPASSWORD", "PGPASSFILE", "passfile", "literal", "env", "file"])
+def test_the_password_is_not_seen_wherever_it_comes_from(planted, form):
+    postgres_password(planted, form, planted.postgres.password)
+    planted.run("plan", planted.write(planted.manifest), "-vv", *KEEPS, expect=0)
+    postgres_password(planted, form, planted.plant("a wrong password", user="postgres").value)
+    planted.run("plan", planted.write(planted.manifest), "-vv", *KEEPS, expect=1)
+    assert planted.finds() == []
+
+
+# --- things that fail, at the highest verbosity ---
+
+
+def fails_in_silence(planted, code, *, file="mesh.yaml", said="", command=("apply", "--auto-approve")):
+    """Applied, it ends with this exit code and says this, in both formats; nothing secret is seen."""
+    for looks in (LOOKS["text-vv"], LOOKS["json-vv"]):
+        run = planted.run(*command, file, *looks, *KEEPS)
+        assert run.code == code, str(run)
+        assert said in run.out + run.err, str(run)
+    assert planted.finds() == []
+
+
+def test_a_command_that_fails_after_it_has_written_secrets(planted):
+    (planted.folder / "out").write_text(planted.plant("its output").value)
+    (planted.folder / "err").write_text(planted.plant("its errors").value)
+    planted.manifest["kv"]["app/exec"] = {"exec": ["sh", "-c", "cat out; cat err >&2; exit 3"]}
+    planted.write(planted.manifest)
+    fails_in_silence(planted, 1, said="the command sh ended with status 3")
+
+
+def test_an_argument_of_a_command_is_not_shown(planted):
+    argument = mark()  # whoever writes a secret there shows it to all users of the machine, but not to those who read the output
+    planted.manifest["kv"]["app/exec"] = {"exec": ["sh", "-c", "exit 3", argument]}
+    planted.write(planted.manifest)
+    fails_in_silence(planted, 1, said="the command sh ended with status 3")
+    planted.manifest["kv"]["app/exec"] = {"exec": [f"no-such-{argument}"]}
+    planted.write(planted.manifest)
+    assert argument not in b"".join(planted.evidence.all(place) for place in planted.evidence.places if place != "process list").decode(
+        errors="replace"
+    )
+
+
+def test_a_file_that_is_no_text(planted):
+    mark = planted.plant("in a file that is no text").value
+    (planted.folder / "binary").write_bytes(b"\xff" + mark.encode())
+    planted.manifest["kv"]["app/file"] = {"file": "binary"}
+    planted.write(planted.manifest)
+    fails_in_silence(planted, 1, said="the secret file binary is not UTF-8 text")
+
+
+def test_a_token_that_no_header_can_hold(planted):
+    for name, pattern in {"with a line break": "{}\nx", "with a space": "{} x", "outside ASCII": "{}é"}.items():
+        consul_token(planted, "file", planted.plant(f"a token {name}", pattern).value)
+        fails_in_silence(planted, 1, file=planted.write(planted.manifest), said="contains a space, a line break or a letter outside ASCII")
+
+
+def test_a_password_that_libpq_cannot_take(planted):
+    postgres_password(planted, "file", planted.plant("a password with NUL", "{}\0{}").value)
+    fails_in_silence(planted, 1, file=planted.write(planted.manifest), said="the password is not text in UTF-8 without NUL")
+
+
+def test_postgres_is_down(planted, free_port):
+    planted.environment["PGPORT"] = str(free_port)
+    fails_in_silence(planted, 1, said="connection refused")
+
+
+def test_consul_is_down(planted, free_port):
+    planted.environment["CONSUL_HTTP_ADDR"] = f"127.0.0.1:{free_port}"
+    fails_in_silence(planted, 1, said="connection refused")
+
+
+def test_postgres_refuses_a_role(planted):
+    planted.manifest["db_roles"]["literal"]["settings"] = {"work_mem": "nonsense"}
+    planted.write(planted.manifest)
+    fails_in_silence(planted, 3, said="invalid value for parameter")
+
+
+def test_consul_refuses_a_policy_and_a_token_that_somebody_made_meanwhile(planted):
+    def interfere(write):
+        body = json.loads(write.body) if isinstance(write, Write) and write.path.startswith("/v1/acl/") else {}
+        if "Rules" in body:
+            planted.consul.request("PUT", "/v1/acl/policy", {"Name": body["Name"]})
+        if "AccessorID" in body:
+            planted.consul.request("PUT", "/v1/acl/token", {"AccessorID": body["AccessorID"]})
+
+    planted.interfere = interfere
+    run = planted.run("apply", "--auto-approve", "mesh.yaml", *LOOKS["text-vv"], *KEEPS, expect=3)
+    assert "acl-policy/app (create): " in run.out
+    assert planted.finds() == []
+
+
+@pytest.mark.parametrize("path", ["/v1/acl/token", "/v1/txn", "/v1/config", "/v1/acl/policy"])
+def test_the_connection_to_consul_breaks_in_the_middle_of_a_write(planted, path):
+    planted.interfere = lambda write: Fate.CUT if isinstance(write, Write) and write.path.startswith(path) else None
+    planted.run("apply", "--auto-approve", "mesh.yaml", *LOOKS["text-vv"], *KEEPS)
+    assert planted.finds() == []
+
+
+def test_the_connection_to_postgres_breaks_in_the_middle_of_a_write(planted):
+    planted.interfere = lambda write: Fate.CUT if isinstance(write, Statement) else None
+    fails_in_silence(planted, 3, said="the connection was lost")
+
+
+MISTAKES = {
+    "a number in place of a password": ("db_roles: {app: {login: true, password: 918273645546372819}}", "918273645546372819"),
+    "a list in place of a password": ("db_roles: {app: {login: true, password: [MARK]}}", "MARK"),
+    "a mapping in place of a password": ("db_roles: {app: {login: true, password: {MARK: MARK}}}", "MARK"),
+    "a word too many": ("db_roles: {app: {login: true, password: 'MARK', passwd: 'MARK'}}", "MARK"),
+    "twice": ("db_roles: {app: {login: true, password: 'MARK', password: 'MARK'}}", "MARK"),
+    "without its end": ("db_roles: {app: {login: true, password: 'MARK}}", "MARK"),
+    "with a tag": ("db_roles: {app: {login: true, password: !secret MARK}}", "MARK"),
+    "as an alias": ("db_roles: {app: {login: true, password: *MARK}}", "MARK"),
+    "a sensitive value that is no text": ("kv: {app/password: 918273645546372819}", "918273645546372819"),
+    "a sensitive value of a wrong shape": ("kv: {app/x: {value: {valu: MARK}, sensitive: true}}", "MARK"),
+    "an empty variable name": ("kv: {app/password: {env: 'MARK MARK'}}", "MARK"),
+    "a token of a wrong shape": ("consul: {token: [MARK]}", "MARK"),
+    "a number in place of a token": ("consul: {token: 918273645546372819}", "918273645546372819"),
+    "with a tag of its own": ("db_roles: {app: {login: true, password: !MARK x}}", "MARK"),
+    "as an anchor": ("db_roles: {app: {login: true, password: &MARK }}", "MARK"),
+    "as a key": ("kv: {app/password: {kv: {MARK: x}}}", "MARK"),
+    "with a control character": ('db_roles: {app: {login: true, password: "MARK\x01"}}', "MARK"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_manifest_is_said_without_the_secret(planted, mistake):
+    body, text = MISTAKES[mistake]
+    secret = planted.plant(mistake) if text == "MARK" else known(mistake, text)
+    planted.canaries.append(secret)
+    (planted.folder / "wrong.yaml").write_text(f"version: 1\nname: wrong\n{body.replace('MARK', secret.value)}\n")
+    run = planted.run("validate", "wrong.yaml", "-vv", *LOG, expect=1)
+    assert "\nwrong.yaml:" in run.err
+    assert planted.finds() == [], str(run)
+
+
+# --- commands that the program runs ---
+
+
+def test_a_command_gets_no_more_than_the_program_itself_got(planted):
+    planted.run("apply", "--auto-approve", "mesh.yaml", "-vv", expect=0)
+    assert len(planted.children) == 4
+    for child in planted.children:
+        assert child.arguments[:2] == ["sh", "print-secret"]
+        assert child.environment == planted.command.whole_environment
+    assert b"reconciler.cli.main" in planted.evidence.all("process list")
+
+
+# --- the search itself ---
+
+
+@pytest.mark.parametrize("place", LEAKS)
+def test_a_program_that_leaks_is_found(planted, place):
+    planted.program = ("-m", "tests.e2e.leaky", place)
+    if place == "standard error of apply":
+        planted.manifest["kv"]["app/exec"] = {"exec": ["false"]}
+        planted.write(planted.manifest)
+    planted.run("apply", "mesh.yaml", "--auto-approve", *KEEPS)
+    assert place in {find.place for find in planted.finds()}
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.upper(),
+        lambda text: text[5:15],
+        lambda text: text[::-1],
+        lambda text: text.encode().hex(),
+        lambda text: base64.b64encode(text.encode()).decode(),
+        lambda text: base64.b64encode(b"user:" + text.encode() + b"\n").decode(),
+        lambda text: base64.urlsafe_b64encode(b"?" + text.encode()).decode(),
+        lambda text: hashlib.sha256(text.encode()).hexdigest(),
+        lambda text: hashlib.sha1(text.encode()).hexdigest().upper(),
+        lambda text: "md5" + hashlib.md5(f"{text}app".encode()).hexdigest(),
+        lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
+    ],
+)
+def test_the_search_finds_every_form(encode):
+    secret = canary("x", user="app")
+    evidence = Evidence()
+    evidence.add("log", f"before {encode(secret.value)} after")
+    assert {find.canary for find in evidence.search([secret])} == {"x"}
+    assert evidence.search([canary("another", user="app")]) == []
+
+
+def test_the_search_finds_a_verifier_and_its_parts():
+    evidence = Evidence(verifiers={"SCRAM-SHA-256$4096:c2FsdHNhbHQ=$U3RvcmVkS2V5U3RvcmVkS2V5:U2VydmVyS2V5U2VydmVyS2V5"})
+    evidence.add("record", "c2FsdHNhbHQ=")
+    assert evidence.search([]) == []
+    evidence.add("log", "'SCRAM-SHA-256$4096:AAAA$BBBB:CCCC'")
+    evidence.add("record", "U2VydmVyS2V5U2VydmVyS2V5")
+    assert {find.place for find in evidence.search([])} == {"log", "record"}

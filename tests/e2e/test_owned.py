@@ -1,0 +1,88 @@
+"""The ownership records by hand, and destroying what a manifest made when its file is gone."""
+
+import pytest
+
+MESH = """\
+mesh_credentials: {policies: {app: {rules: {key_prefix: {app/: read}}}}}
+kv: {app/name: files, app/kept: {value: x, protect: true}}
+db_roles: {app: {login: true}}
+databases: {app: {owner: app}}
+"""
+
+
+@pytest.fixture
+def applied(reconciler, write):
+    """The file of a manifest that was applied."""
+    file = write(MESH)
+    reconciler("apply", "--auto-approve", file, expect=0)
+    return file
+
+
+def test_a_record_is_shown_to_everybody_who_asks_for_its_address(reconciler, applied, postgres18):
+    [row] = postgres18.query("SELECT system_identifier::text AS identity FROM pg_control_system()")
+    by_file = reconciler("owned", "show", "db-role/default/app", applied, expect=0).out
+    assert f"    system: postgres default ({row['identity']})\n" in by_file or f"    system: {row['identity']}\n" in by_file
+    assert f"    key: reconciler/owned/db-role/{row['identity']}/app\n" in by_file
+    assert "    last applied:\n        login: true\n" in by_file
+    key = f"reconciler/owned/db-role/{row['identity']}/app"
+    assert reconciler("owned", "show", key, "--format", "json", expect=0).json["records"][0]["manifest"] == "mesh"
+    for arguments in (("kv/absent", applied), ("kv/app/name", "--name", "another")):
+        run = reconciler("owned", "show", *arguments)
+        assert run.code == 1
+        assert run.err.startswith(f"reconciler: error: {arguments[0]} is not owned by ")
+
+
+def test_what_is_forgotten_stays_and_is_adopted_by_the_next_apply(reconciler, applied, consul):
+    assert reconciler("owned", "forget", "kv/app/name", applied, expect=0).out == "kv/app/name is no longer owned by mesh; it was left as it is.\n"
+    assert consul.keys("app/")["app/name"] == b"files"
+    assert "kv/app/name" not in reconciler("owned", "list", applied, expect=0).out
+    planned = reconciler("plan", "--detailed-exitcode", applied, expect=2)
+    assert planned.out.startswith("» kv/app/name (exists already)\n")
+    assert planned.last == "Plan: 0 to add, 0 to change, 0 to replace, 0 to delete, 1 to adopt, 0 to forget."
+    again = reconciler("owned", "forget", "kv/app/name", applied)
+    assert (again.code, again.out) == (1, "")
+    assert again.err == "reconciler: error: kv/app/name is not owned by 'mesh': see reconciler owned list\n"
+
+
+def test_protection_is_lifted_by_hand_and_comes_back_with_the_next_apply(reconciler, applied):
+    assert reconciler("owned", "unprotect", "kv/app/kept", applied, expect=0).out == "kv/app/kept is no longer protected.\n"
+    planned = reconciler("plan", "--detailed-exitcode", applied, expect=2)
+    assert planned.out.startswith("~ kv/app/kept (record only)\n    protect: false → true\n")
+
+
+def test_destroy_without_the_file_and_with_connections_from_the_environment(reconciler, applied, tmp_path, consul, postgres18):
+    reconciler("owned", "unprotect", "kv/app/kept", applied, expect=0)
+    (tmp_path / applied).unlink()
+    nothing = reconciler("destroy", "--name", "another", "--auto-approve", expect=0)
+    assert nothing.out == "No changes. There is nothing to destroy.\n"
+    done = reconciler("destroy", "--name", "mesh", "--auto-approve", expect=0)
+    assert done.last == "Apply complete: 0 added, 0 changed, 0 replaced, 5 deleted, 0 adopted, 0 forgotten."
+    assert gone(consul, postgres18)
+
+
+def test_destroy_without_the_file_and_with_connections_from_another(command, reconciler, applied, tmp_path, consul, postgres18, live):
+    reconciler("owned", "unprotect", "kv/app/kept", applied, expect=0)
+    (tmp_path / applied).unlink()
+    (tmp_path / "password").write_text(postgres18.password)
+    connections = tmp_path / "connections.yaml"
+    head = "version: 1\nname: whatever\n"
+    before = live()
+    connections.write_text(f"{head}consul: {{address: '{consul.address}'}}\n")
+    for arguments in (("--name", "mesh"), ("--name", "mesh", "--connections", "connections.yaml")):
+        refused = command.having(PGHOST="postgres.invalid")("destroy", *arguments, "--auto-approve")
+        assert refused.code in (1, 5), str(refused)
+        assert "Postgres default (postgres.invalid:5432) cannot be reached: " in refused.err or "/app) are on the system" in refused.out
+    connections.write_text(
+        f"{head}consul: {{address: '{consul.address}', token: {{env: TOKEN}}}}\n"
+        f"postgres: {{elsewhere: {{host: {postgres18.host}, port: {postgres18.port}, user: postgres, password: {{file: password}}}}}}\n"
+    )
+    assert live() == before
+    by_connections = command.having(CONSUL_HTTP_ADDR=None, CONSUL_HTTP_TOKEN=None, TOKEN=consul.token)
+    done = by_connections("destroy", "--name", "mesh", "--connections", "connections.yaml", "--auto-approve", expect=0)
+    assert "- database/elsewhere/app (no longer in the manifest)\n" in done.out
+    assert gone(consul, postgres18)
+
+
+def gone(consul, postgres):
+    roles = postgres.query("SELECT FROM pg_roles WHERE rolname = 'app'") + postgres.query("SELECT FROM pg_database WHERE datname = 'app'")
+    return consul.keys() == {} and roles == [] and not any(policy["Name"] == "app" for policy in consul.get("/v1/acl/policies"))
