@@ -13,10 +13,16 @@ import pytest
 _ROOT = Path(__file__).parents[2]
 
 
+def _hear_interrupts():
+    """A background job of a shell without job control is born deaf to them, and so is all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _start(**environ):
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.servers.demo"], cwd=_ROOT, env=os.environ | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-m", "tests.servers.demo"], cwd=_ROOT, env=os.environ | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509  # there is one thread here
+    )  # fmt: skip
 
 
 def test_demo_ends_well_and_uses_nobody_elses_servers():

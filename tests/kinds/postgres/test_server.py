@@ -116,14 +116,15 @@ def said(server, **changed):
 
 def test_what_is_wrong_with_a_connection_is_one_line_without_the_password(postgres18, free_port):
     where = f"Postgres db (127.0.0.1:{postgres18.port})"
-    assert said(postgres18, port=free_port) == (Unreachable, f"Postgres db (127.0.0.1:{free_port}) cannot be reached: connection refused")
+    refused = f"Postgres db (127.0.0.1:{free_port}) cannot be reached: connection refused: start it, or set postgres.db.host and port"
+    assert said(postgres18, port=free_port) == (Unreachable, f"{refused}, or PGHOST and PGPORT")
     wrong = said(postgres18, password=Secret("sesame-open"))
     assert wrong == (AccessDenied, f'{where} refuses the user "postgres": wrong password, no such role, or expired')
     assert said(postgres18, user="nobody-knows")[0] is AccessDenied
     assert said(postgres18, dbname="nowhere") == (Rejected, f'{where} has no database "nowhere": set dbname to one that exists')
     assert said(postgres18, password=None)[1].startswith(f"{where} asks for a password, and none was given: set password")
     assert said(postgres18, sslmode="require") == (Unreachable, f"{where} cannot be reached: server does not support SSL, but SSL was required")
-    assert "failed to resolve host" in said(postgres18, host="no-such-host.invalid")[1]
+    assert "its name is not known: correct postgres.db.host or PGHOST" in said(postgres18, host="no-such-host.invalid")[1]
     assert said(postgres18, host="/no/such/folder")[0] is Unreachable
     assert "sesame" not in str(wrong)
 
@@ -152,7 +153,7 @@ def test_a_server_that_accepts_and_then_says_nothing_is_given_up(postgres18):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         fault, text = said(postgres18, port=silent.getsockname()[1], connect_timeout=2)
     assert fault is Unreachable
-    assert "timeout" in text
+    assert "cannot be reached: no answer in time: " in text
 
 
 def test_a_question_is_asked_again_on_a_new_connection_when_the_old_one_is_dead(postgres):
