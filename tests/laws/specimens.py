@@ -1,6 +1,6 @@
 """One specimen of each kind: how the manifest declares it, and how somebody else makes, changes and removes one.
 
-The laws know nothing else of kinds.
+The laws know nothing else of kinds. Every module here whose name begins with ``specimens_`` adds its own ``SPECIMENS``.
 """
 
 from __future__ import annotations
@@ -8,69 +8,14 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from .mesh import Mesh
-
-Manifest = dict[str, Any]
-Act = Callable[[Mesh], Any]
-
-
-@dataclass(frozen=True)
-class Specimen:
-    """A resource with the name ``n`` in a manifest.
-
-    ``entry`` is the path of its entry in ``manifest``; ``around`` is the manifest with the entry removed and what it needs kept.
-    ``variants``: the entry with one field changed, by the path of that field as a plan shows it. ``edit`` changes the field ``edited`` behind
-    the tool's back, ``edit_unset`` one that the manifest does not set. ``make`` makes an equal one, ``make_other`` a different one.
-    ``has_incarnation``: whether
-    one that was made anew can be told from ours. ``option_entry`` is where options such as ``protect`` go, when not into the entry.
-    """
-
-    kind: str
-    address: str
-    entry: tuple[str, ...]
-    manifest: Manifest
-    variants: Mapping[str, Any]
-    edited: str
-    edit: Act
-    remove: Act
-    make: Act
-    make_other: Act
-    exists: Act
-    edit_unset: Act | None = None
-    read_unset: Act | None = None
-    has_incarnation: bool = True
-    option_entry: tuple[str, ...] | None = None
-
-    def with_entry(self, entry: Any) -> Manifest:
-        """The manifest with another entry in this one's place; None removes it."""
-        manifest = deepcopy(self.manifest)
-        inner = manifest
-        for key in self.entry[:-1]:
-            inner = inner[key]
-        if entry is None:
-            del inner[self.entry[-1]]
-        else:
-            inner[self.entry[-1]] = entry
-        return manifest
-
-    def with_options(self, **options: Any) -> Manifest:
-        """The manifest with options such as ``protect`` on the entry, or on the one that the entry belongs to."""
-        manifest = deepcopy(self.manifest)
-        inner: Any = manifest
-        for key in self.option_entry or self.entry:
-            inner = inner[key]
-        (inner[0] if isinstance(inner, list) else inner).update(options)
-        return manifest
-
-    @property
-    def removed(self) -> Manifest:
-        return self.with_entry(None)
+from .specimen import Manifest, Specimen, without_policy
 
 
 def acl_policy(n: str) -> Specimen:
@@ -133,6 +78,7 @@ def acl_token(n: str) -> Specimen:
         make=lambda m: make(m, n),
         make_other=lambda m: make(m, "other"),
         exists=lambda m: m.http("GET", f"/v1/acl/token/{accessor}") is not None,
+        leftovers=tuple(map(without_policy, policies)),
     )
 
 
@@ -263,6 +209,7 @@ def external_service(n: str) -> Specimen:
         make=register,
         make_other=lambda m: register(m, Port=1),
         exists=lambda m: live(m) is not None,
+        leftovers=(lambda m: m.http("PUT", "/v1/catalog/deregister", {"Node": f"{n}-node"}),),
     )
 
 
@@ -339,6 +286,7 @@ def database(n: str) -> Specimen:
         make=lambda m: make(m, 9),
         make_other=lambda m: make(m, 3),
         exists=lambda m: bool(m.sql(f"SELECT 1 FROM pg_database WHERE datname = '{n}'")),
+        leftovers=(lambda m: [m.sql(f'DROP ROLE IF EXISTS "{role}"') for role in roles],),
     )
 
 
@@ -371,10 +319,11 @@ def token_file(n: str) -> Specimen:
         exists=lambda m: path.exists(),
         has_incarnation=False,
         option_entry=("mesh_credentials", "tokens", n),
+        leftovers=(lambda m: (t := m.token(n)) and m.http("DELETE", f"/v1/acl/token/{t['AccessorID']}"),),
     )
 
 
-SPECIMENS = (
+_HERE = (
     acl_policy,
     acl_token,
     service_defaults,
@@ -387,3 +336,5 @@ SPECIMENS = (
     database,
     token_file,
 )
+_ELSEWHERE = [import_module(m.name) for m in iter_modules([str(Path(__file__).parent)], f"{__package__}.") if ".specimens_" in m.name]
+SPECIMENS = (*_HERE, *(maker for module in _ELSEWHERE for maker in module.SPECIMENS))

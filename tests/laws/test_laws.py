@@ -28,7 +28,7 @@ def specimen(request, mesh):
     if one.exists(mesh):
         one.remove(mesh)
     mesh.destroy(one.manifest)
-    for rest in leftovers(one):
+    for rest in one.leftovers:
         rest(mesh)
     assert mesh.everything() == before
 
@@ -37,21 +37,6 @@ def only_those(applies):
     """The law holds for the specimens that ``applies`` accepts."""
     makers = [maker for maker in SPECIMENS if applies(maker("sample"))]
     return pytest.mark.parametrize("specimen", makers, ids=lambda maker: maker.__name__, indirect=True)
-
-
-def leftovers(one):
-    """What strangers made for a specimen besides the resource itself: the policies of a token, the roles of a database, the node of a service."""
-    n = one.manifest["name"]
-    match one.kind:
-        case "acl-token":
-            return [lambda m, p=p: m.policy(p) and m.http("DELETE", f"/v1/acl/policy/{m.policy(p)['ID']}") for p in (n, f"{n}-2")]
-        case "external-service":
-            return [lambda m: m.http("PUT", "/v1/catalog/deregister", {"Node": f"{n}-node"})]
-        case "file":
-            return [lambda m: (t := m.token(n)) and m.http("DELETE", f"/v1/acl/token/{t['AccessorID']}")]
-        case "database":
-            return [lambda m, r=r: m.sql(f'DROP ROLE IF EXISTS "{r}"') for r in (n, f"{n}-2")]
-    return []
 
 
 def test_what_was_created_is_as_planned(mesh, specimen):
