@@ -207,6 +207,8 @@ class _Observer:
         if token:
             names = {p["Name"].lower() for p in token.get("ExpandedPolicies") or token.get("Policies") or []}
             mine |= {a for a in live if a.kind == "acl-policy" and a.identity[0] in names}
+            roles = {r["Name"].lower() for r in token.get("Roles") or []}
+            mine |= {a for a in live if a.kind == "acl-role" and a.identity[0] in roles}
             mine |= {a for a, one in live.items() if a.kind == "acl-token" and (one.incarnation or "").startswith(token["AccessorID"])}
         for system in identities:
             if system.type == "postgres":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from reconciler.manifest.acl_rules import RULES
 from reconciler.manifest.defaults import BY_NAME, Labelled
@@ -15,12 +15,14 @@ from reconciler.manifest.fields import (
     DurationText,
     FileMode,
     HostAddress,
+    IdentityName,
     Label,
     LocalPath,
     Number,
     OsName,
     Uuid,
 )
+from reconciler.manifest.mistake import Mistake
 from reconciler.manifest.secret_fields import SecretField
 from reconciler.manifest.section import Entry, Section, Shorthand, one_or_list, single
 
@@ -33,26 +35,42 @@ class AclPolicy(Entry):
     rules: Annotated[str | dict[str, Any], RULES] = Field(description="ACL rules: a mapping, HCL or JSON text, or {file: PATH}.")
 
 
+LEAST_EXPIRY_S: Final = 60
+
+
 class ServiceIdentity(Section):
     """The rights of a service's sidecar, as Consul derives them from its name."""
 
-    service: Label = Field(description="Name of the service.")
+    service: IdentityName = Field(description="Name of the service.")
     datacenters: list[Label] | None = Field(default=None, description="Datacenters in which it is valid; all by default.")
 
 
 class NodeIdentity(Section):
     """The rights of an agent, as Consul derives them from its node name."""
 
-    node: Label = Field(description="Name of the node.")
+    node: IdentityName = Field(description="Name of the node.")
     datacenter: Label = Field(description="Its datacenter.")
+
+
+_NAMED_TEMPLATES: Final = frozenset({"builtin/service", "builtin/node", "builtin/api-gateway"})
 
 
 class TemplatedPolicy(Section):
     """One of Consul's built-in policy templates."""
 
-    template: Label = Field(description="Name of the template, such as `builtin/service`.")
-    name: Label | None = Field(default=None, description="The template's variable `name`.")
+    template: Literal["builtin/service", "builtin/node", "builtin/dns", "builtin/nomad-server", "builtin/nomad-client", "builtin/api-gateway"] = (
+        Field(description="Name of the template, such as `builtin/service`.")
+    )
+    name: IdentityName | None = Field(default=None, description="The service, node or gateway that it is for; the other templates take none.")
     datacenters: list[Label] | None = Field(default=None, description="Datacenters in which it is valid; all by default.")
+
+    @model_validator(mode="after")
+    def _name_where_it_is_for_one(self) -> TemplatedPolicy:
+        if self.template in _NAMED_TEMPLATES and self.name is None:
+            raise Mistake("lacks name", f"add it: {self.template} is for one {self.template.rpartition('/')[2]}")
+        if self.template not in _NAMED_TEMPLATES and self.name is not None:
+            raise Mistake("has a name that means nothing", f"remove it: {self.template} takes none")
+        return self
 
 
 class AclRole(Entry):
@@ -92,6 +110,14 @@ class AclToken(Entry):
     file: Annotated[list[TokenFile], Shorthand(one_or_list, single)] = Field(
         default_factory=list, description="Where its secret is written: one file or a list of them."
     )
+
+    @model_validator(mode="after")
+    def _as_consul_takes_it(self) -> AclToken:
+        if self.expires_after is not None and self.expires_after.seconds < LEAST_EXPIRY_S:
+            raise Mistake("expires too soon", 'write at least "1m" in expires_after: Consul takes no less')
+        if self.local and any(identity.datacenters for identity in self.service_identities or ()):
+            raise Mistake("is local, and a service identity of it names datacenters", "leave out local, or the datacenters")
+        return self
 
 
 class MeshNode(Entry):

@@ -52,24 +52,9 @@ def _credentials(manifest: Manifest) -> Iterator[Feature]:
         yield "mesh_credentials.cluster", "mesh_credentials.cluster", ("mesh_credentials", "cluster")
 
 
-_TOKEN_FIELDS = {
-    "roles": "roles",
-    "service_identities": "identities",
-    "node_identities": "identities",
-    "templated_policies": "identities",
-    "local": "local",
-    "expires_after": "expires_after",
-}
-
-
 def _token(label: str, token: AclToken) -> Iterator[Feature]:
     path, subject = ("mesh_credentials", "tokens", label), f"acl-token/{label}"
     yield "mesh_credentials.tokens", subject, path
-    seen = set()
-    for key, feature in _TOKEN_FIELDS.items():
-        if getattr(token, key) is not None and feature not in seen:
-            seen.add(feature)
-            yield f"mesh_credentials.tokens.{feature}", subject, (*path, key)
     for index, file in enumerate(token.file):
         remote = "" if file.host == LOCAL else ".remote"
         yield f"mesh_credentials.tokens.file{remote}", subject, (*path, "file", index)

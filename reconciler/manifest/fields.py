@@ -129,6 +129,10 @@ ACL_NAME: Final = Text(
     never=((rf"^builtin/|^{_any_case('global-management')}$", "choose another name: this one is built into Consul"),),
 )
 ACL_ROLE_NAME: Final = Text(r"[A-Za-z0-9_-]+", "an ACL role's name", "use letters, digits, - and _", 256)
+IDENTITY_NAME: Final = Text(
+    r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?", "a name as ACL identities take it", "use a-z 0-9 - and _, beginning and ending with a letter or digit", 256
+)
+QUERY_NAME: Final = Text(rf"({LABEL.pattern})?", "a prepared query's name", LABEL.what_to_do, 255)
 KV_KEY: Final = Text(
     rf"[^/\x00-\x1f\x7f]{NO_CONTROL}*",
     "a KV key",
@@ -190,6 +194,8 @@ DurationText = Annotated[Duration, DURATION]
 Label = Annotated[str, LABEL]
 AclName = Annotated[str, ACL_NAME]
 AclRoleName = Annotated[str, ACL_ROLE_NAME]
+IdentityName = Annotated[str, IDENTITY_NAME]
+QueryName = Annotated[str, QUERY_NAME]
 KvKey = Annotated[str, KV_KEY]
 PgName = Annotated[str, PG_NAME]
 PgRoleName = Annotated[str, PG_ROLE_NAME]

@@ -79,6 +79,7 @@ def same_value(manifest: Manifest, root: Node) -> Iterator[Diagnostic]:
     for label, token in manifest.mesh_credentials.tokens.items():
         if token.accessor is not None:
             groups.append((("accessor", token.accessor), ("mesh_credentials", "tokens", label, "accessor"), "leave it out in one of them"))
+    groups += _same_identities(manifest)
     for label, service in manifest.external_services.items():
         for name, check in (service.checks or {}).items():
             path: TreePath = ("external_services", label, "checks", name)
@@ -92,6 +93,21 @@ def same_value(manifest: Manifest, root: Node) -> Iterator[Diagnostic]:
             yield _same(root, path, first[key], "is the same as", remedy)
         else:
             first[key] = path
+
+
+def _same_identities(manifest: Manifest) -> Iterator[tuple[object, TreePath, str]]:
+    """The identities of each role and token: Consul merges those of one service, so that one of two is lost, or both mean less."""
+    credentials = manifest.mesh_credentials
+    for section, grantees in (("roles", credentials.roles), ("tokens", credentials.tokens)):
+        for label, grantee in grantees.items():
+            found: dict[str, list[object]] = {
+                "service_identities": [i.service for i in grantee.service_identities or ()],
+                "node_identities": [(i.node, i.datacenter) for i in grantee.node_identities or ()],
+                "templated_policies": [(p.template, p.name) for p in grantee.templated_policies or ()],
+            }
+            for key, identities in found.items():
+                for index, each in enumerate(identities):
+                    yield (section, label, key, each), ("mesh_credentials", section, label, key, index), "make one of the two"
 
 
 def disagreeing_nodes(manifest: Manifest, root: Node) -> Iterator[Diagnostic]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from reconciler.manifest.fields import DurationText, Label, Number
+from reconciler.manifest.fields import DurationText, Label, Number, QueryName
+from reconciler.manifest.mistake import Mistake
 from reconciler.manifest.secret_fields import SecretField
 from reconciler.manifest.section import Entry, Section
 
@@ -43,8 +44,14 @@ class QueryTemplate(Section):
 class PreparedQuery(Entry):
     """A prepared query of Consul."""
 
-    name: str = Field(default="", description="Its name; the label by default.")
+    name: QueryName = Field(default="", description='Its name; the label by default. "" is for a template that answers for what no other one does.')
     service: QueryService = Field(description="What it looks for.")
     dns_ttl: DurationText | None = Field(default=None, description="Time to live of its DNS answers.")
     template: QueryTemplate | None = Field(default=None, description="Makes it answer for all names that match.")
-    token: SecretField | None = Field(default=None, description="Token it is executed with.")
+    token: SecretField | None = Field(default=None, description="Token it is executed with; that of whoever asks by default.")
+
+    @model_validator(mode="after")
+    def _only_a_template_without_a_name(self) -> PreparedQuery:
+        if not self.name and self.template is None:
+            raise Mistake("has no name", "give it one: only a template can be without")
+        return self

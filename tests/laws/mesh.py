@@ -120,6 +120,8 @@ class Mesh:
         return {
             "policies": {p["Name"]: p["Hash"] for p in self.http("GET", "/v1/acl/policies")},
             "tokens": {t["AccessorID"]: (t["Description"], t.get("Policies"), t["CreateIndex"]) for t in self.http("GET", "/v1/acl/tokens")},
+            "acl_roles": {r["Name"]: r["Hash"] for r in self.http("GET", "/v1/acl/roles")},
+            "queries": {q["ID"]: q for q in self.http("GET", "/v1/query")},
             "config": {(e["Kind"], e.get("Name")): e["ModifyIndex"] for e in self.http("GET", "/v1/config/")},
             "nodes": {n["Node"]: (n["Address"], n["Meta"], [(s["ID"], s["ModifyIndex"]) for s in self._services(n["Node"])]) for n in self._nodes()},
             "kv": {k["Key"]: (k["Value"], k["Flags"], k["ModifyIndex"]) for k in keys if not k["Key"].startswith("reconciler/lock/")},

@@ -10,6 +10,8 @@ def populate(mesh: Mesh) -> None:
     if mesh.policy("foreign") is None:
         mesh.http("PUT", "/v1/acl/policy", {"Name": "foreign", "Rules": 'key_prefix "law" { policy = "read" }'})
         mesh.http("PUT", "/v1/acl/token", {"Description": "foreign", "Policies": [{"Name": "foreign"}]})
+        mesh.http("PUT", "/v1/acl/role", {"Name": "foreign", "ServiceIdentities": [{"ServiceName": "law"}]})
+        mesh.http("POST", "/v1/query", {"Name": "law", "Service": {"Service": "foreign"}, "Token": "foreign"})
         mesh.http("PUT", "/v1/config", {"Kind": "service-defaults", "Name": "foreign", "Protocol": "http"})
         mesh.http("PUT", "/v1/config", {"Kind": "service-intentions", "Name": "foreign", "Sources": [{"Name": "law", "Action": "allow"}]})
         mesh.http("PUT", "/v1/config", {"Kind": "terminating-gateway", "Name": "foreign", "Services": [{"Name": "law"}]})

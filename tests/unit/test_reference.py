@@ -10,8 +10,7 @@ import pytest
 from reconciler.engine.observe import declare, unsupported
 from reconciler.kinds import all_kinds
 from reconciler.kinds.consul._entries import DECLARATIONS
-from reconciler.manifest import connections, databases, kv, mesh
-from reconciler.manifest.acl import AclPolicy, AclToken, TokenFile
+from reconciler.manifest import acl, connections, databases, kv, mesh, queries
 from reconciler.manifest.loading import load, load_texts
 from reconciler.manifest.section import OPTIONS, Section
 from tests.unit.pages import MANIFEST, PAGES, ROOT, SPAN, Block, blocks, tables, text_of
@@ -50,11 +49,13 @@ FIELDS: dict[tuple[str, str], set[str]] = {
     ("Options of every entry", "field"): set(OPTIONS),
     ("consul", "field"): supported(connections.ConsulSection),
     ("postgres", "field"): supported(connections.PostgresSection, "via", "os_user"),
-    ("mesh_credentials.policies", "field"): supported(AclPolicy),
-    ("mesh_credentials.tokens", "field"): supported(
-        AclToken, "roles", "service_identities", "node_identities", "templated_policies", "local", "expires_after"
-    ),
-    ("mesh_credentials.tokens", "field of a file"): supported(TokenFile),
+    ("mesh_credentials.policies", "field"): supported(acl.AclPolicy),
+    ("mesh_credentials.roles", "field"): supported(acl.AclRole),
+    ("mesh_credentials.roles", "field of a service identity"): supported(acl.ServiceIdentity),
+    ("mesh_credentials.roles", "field of a node identity"): supported(acl.NodeIdentity),
+    ("mesh_credentials.roles", "field of a templated policy"): supported(acl.TemplatedPolicy),
+    ("mesh_credentials.tokens", "field"): supported(acl.AclToken),
+    ("mesh_credentials.tokens", "field of a file"): supported(acl.TokenFile),
     ("terminating_gateways", "field"): supported(mesh.TerminatingGateway, "process"),
     ("terminating_gateways", "field of a service"): supported(mesh.GatewayService),
     ("external_services", "field"): supported(mesh.ExternalService),
@@ -65,6 +66,10 @@ FIELDS: dict[tuple[str, str], set[str]] = {
     ("intentions", "field of a condition"): supported(mesh.HttpMatch),
     ("intentions", "field of a header condition"): supported(mesh.HeaderMatch),
     ("config_entries", "field"): supported(mesh.ConfigEntry),
+    ("prepared_queries", "field"): supported(queries.PreparedQuery),
+    ("prepared_queries", "field of `service`"): supported(queries.QueryService),
+    ("prepared_queries", "field of `failover`"): supported(queries.QueryFailover),
+    ("prepared_queries", "field of `template`"): supported(queries.QueryTemplate),
     ("kv", "field"): supported(kv.KvEntry),
     ("db_roles", "field"): supported(databases.DbRole, "member_of", "reassign_to"),
     ("databases", "field"): supported(databases.Database, "grants", "schemas", "extensions", "default_privileges"),

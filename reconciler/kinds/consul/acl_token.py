@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
+from reconciler.kinds.consul._durations import go_text, nanoseconds
+from reconciler.kinds.consul._grants import GrantRules, declared_grants, grants_body, link_body, linked, links, live_grants
 from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import AclToken as Entry
@@ -16,7 +19,7 @@ from reconciler.model.kind import FieldRules, Made, Order, Permission, Replacing
 from reconciler.model.record import State
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.secret import Hidden, Secret
-from reconciler.model.value import JSON, Path, Value
+from reconciler.model.value import JSON, Value
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.reader import ConsulReader
 
@@ -24,21 +27,12 @@ NAMESPACE: Final = uuid.UUID("0f1d0f6e-0c58-5c0b-9d0b-6c2f6a3f1c55")
 """Of the accessors that are derived from a manifest's name, a label and a rotation. It must never change: records do not hold the accessor."""
 
 _UNREADABLE: Final = "<hidden>"
+_INSTANT: Final = re.compile(r"(?P<seconds>[0-9T:-]{19})(\.(?P<fraction>[0-9]{1,9}))?(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})")
 _SERVER_FILLED: Final = ("SecretID", "CreateIndex", "ModifyIndex", "CreateTime", "Hash", "ExpirationTTL", "AuthMethod")
 
 
-@dataclass(frozen=True, slots=True)
-class _TokenRules(FieldRules):
-    """Policy names are compared without case, as Consul does."""
-
-    def same(self, path: Path, one: Value, other: Value) -> bool:
-        if path == ("policies",) and isinstance(one, list) and isinstance(other, list):
-            return sorted(map(str.lower, one)) == sorted(map(str.lower, other))
-        return FieldRules.same(self, path, one, other)
-
-
 class AclToken:
-    """``acl-token/LABEL``. Fields: ``description``, ``policies`` (names), ``rotation`` and ``accessor``; what else a token has stays as it is.
+    """``acl-token/LABEL``. Fields: those of :mod:`_grants`, ``local``, ``expires_after``, ``rotation`` and ``accessor``.
 
     The label is no name in Consul: a token is found by its accessor, which the record has, or which follows from manifest, label and rotation.
     """
@@ -46,7 +40,9 @@ class AclToken:
     name: ClassVar[str] = "acl-token"
     system: ClassVar[SystemType] = "consul"
     covers: ClassVar[frozenset[str]] = frozenset({"mesh_credentials.tokens"})
-    rules: ClassVar[FieldRules] = _TokenRules(immutable=frozenset({"rotation", "accessor"}), keeps=frozenset({"rotation", "accessor"}))
+    rules: ClassVar[FieldRules] = GrantRules(
+        immutable=frozenset({"rotation", "accessor", "local", "expires_after"}), keeps=frozenset({"rotation", "accessor"})
+    )
     replaces: ClassVar[bool] = True
 
     def address(self, *segments: str) -> Address:
@@ -56,15 +52,14 @@ class AclToken:
     def declare(self, manifest: LoadedManifest) -> Iterator[Desired]:
         """The tokens of ``mesh_credentials.tokens``."""
         for label, entry in manifest.manifest.mesh_credentials.tokens.items():
-            policies = frozenset(Address.of("acl-policy", policy, fold=True) for policy in entry.policies)
             yield Desired(
                 self.address(label),
                 CONSUL,
                 _declared(entry),
                 label,
                 manifest.place("mesh_credentials", "tokens", label),
-                needs=policies,
-                must_exist=policies,
+                needs=links(entry),
+                must_exist=links(entry),
                 on_removal=entry.on_removal,
                 protect=entry.protect,
                 adopt=entry.adopt,
@@ -82,34 +77,36 @@ class AclToken:
 
     def create(self, system: Consul, order: Order) -> Made:
         """Make it, or find that an earlier attempt made it. Raises AlreadyExists when its accessor belongs to another token."""
-        wanted_accessor = _accessor(order.owner, order.address.segments[0], order.fields)
+        accessor = _accessor(order.owner, order.address.segments[0], order.fields)
         secret = Secret(str(uuid.uuid4()))
+        body = {"AccessorID": accessor, "SecretID": secret, **_unalterable(order.fields), **_body(order.fields)}
         try:
-            token = system.create_token({"AccessorID": wanted_accessor, "SecretID": secret, **_body(order.fields)})
+            token = system.create_token(body)
         except AlreadyExists:
-            made = self._superseded_before(system, wanted_accessor, order)
-            if made is None:
-                raise AlreadyExists(f"the accessor {wanted_accessor} belongs to another token: raise `rotation`, or delete that token") from None
-            return made
+            there = system.read_token(accessor)
+            if there is not None:
+                return self._superseded_before(there, accessor, order)
+            # It expired, and was not swept up yet. No secret opens anything with it any more.
+            system.delete_token(accessor)
+            token = system.create_token(body)
         return Made(_incarnation(token), outputs={"secret_id": secret})
 
-    def _superseded_before(self, system: Consul, accessor: str, order: Order) -> Made | None:
-        """The token with this accessor, if a rotation of ours left it behind and is now taken back.
+    def _superseded_before(self, token: Mapping[str, JSON], accessor: str, order: Order) -> Made:
+        """The token that has this accessor already, if a rotation of ours left it behind and is now taken back.
 
         What was made by a request whose answer was lost, the adapter has found already, by its secret.
         """
-        token = system.read_token(accessor)
         left = order.record.superseded if order.record is not None else ()
-        if token is None or _incarnation(token) not in left:
-            return None
-        if not all(self.rules.same((key,), order.fields.get(key), value) for key, value in _fields(token).items()):
-            return None
+        equal = all(self.rules.same((key,), order.fields.get(key), value) for key, value in _fields(token).items())
+        if _incarnation(token) not in left or not equal:
+            change = "choose another `accessor`" if order.fields.get("accessor") else "raise `rotation`"
+            raise AlreadyExists(f"the accessor {accessor} belongs to another token: {change}, or delete that token") from None
         return Made(_incarnation(token), outputs=_outputs(token))
 
     def update(self, system: Consul, order: Order) -> Made:
-        """Write description and policies. Consul has no conditional write for tokens: what is planned against is read once more just before.
+        """Write what can be changed. Consul has no conditional write for tokens: what is planned against is read once more just before.
 
-        Roles, identities and whether it is local are written as they are: what a request leaves out, Consul takes away.
+        What the manifest does not set is written as it is: what a request leaves out, Consul takes away.
         """
         live = planned(order)
         now = system.read_token(live.raw)
@@ -131,13 +128,21 @@ class AclToken:
             system.delete_token(accessor)
 
 
-def accessor_of(owner: str, label: str, rotation: int) -> str:
-    """The accessor of the token ``label`` of the manifest ``owner``, unless the manifest or the record says otherwise."""
-    return str(uuid.uuid5(NAMESPACE, f"{owner}/{label}/{rotation}"))
+def accessor_of(owner: str, label: str, rotation: int, *unalterable: str) -> str:
+    """The accessor of the token ``label`` of the manifest ``owner``, unless the manifest or the record says otherwise.
+
+    ``unalterable`` is what else cannot be changed in a token: one that replaces another for that must have another accessor.
+    """
+    return str(uuid.uuid5(NAMESPACE, "/".join((owner, label, str(rotation), *unalterable))))
+
+
+def _derived(owner: str, label: str, fields: Mapping[str, Value]) -> str:
+    unalterable = [*(["local"] if fields.get("local") else []), *filter(None, [fields.get("expires_after")])]
+    return accessor_of(owner, label, fields.get("rotation") or 0, *unalterable)
 
 
 def _accessor(owner: str, label: str, fields: Mapping[str, Value]) -> str:
-    return str(fields.get("accessor") or accessor_of(owner, label, fields.get("rotation") or 0)).lower()
+    return str(fields.get("accessor") or _derived(owner, label, fields)).lower()
 
 
 def _live_accessor(want: Wanted) -> str:
@@ -150,32 +155,44 @@ def _live_accessor(want: Wanted) -> str:
 
 
 def _declared(entry: Entry) -> dict[str, Value]:
-    fields: dict[str, Value] = {}
-    if "policies" in entry.model_fields_set:
-        fields["policies"] = _sorted(entry.policies)
+    fields = declared_grants(entry)
     if "rotation" in entry.model_fields_set:
         fields["rotation"] = entry.rotation
-    if entry.description is not None:
-        fields["description"] = entry.description
+    if entry.local is not None:
+        fields["local"] = entry.local
+    if entry.expires_after is not None:
+        fields["expires_after"] = go_text(nanoseconds(entry.expires_after))
     if entry.accessor is not None:
         fields["accessor"] = entry.accessor.lower()
     return fields
 
 
-def _sorted(names: Iterable[str]) -> list[str]:
-    """Each name once, in one order: Consul keeps the order of a token's policies, but it means nothing."""
-    return sorted({name.lower(): name for name in names}.values(), key=str.lower)
-
-
 def _fields(token: Mapping[str, JSON]) -> dict[str, Value]:
-    return {"description": token.get("Description") or "", "policies": _sorted(link["Name"] for link in token.get("Policies") or ())}
+    return {**live_grants(token), "roles": linked(token, "Roles"), "local": bool(token.get("Local")), "expires_after": _expiry(token)}
+
+
+def _expiry(token: Mapping[str, JSON]) -> str:
+    """How long after its creation a token expires; empty for never. Consul turns the duration that it is told into that moment."""
+    if not token.get("ExpirationTime"):
+        return ""
+    return go_text(_instant_ns(token["ExpirationTime"]) - _instant_ns(token["CreateTime"]))
+
+
+def _instant_ns(text: str) -> int:
+    """A moment as Go writes it, in ns since 1970; it has digits that Python's own type has no room for."""
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no point in time")
+    seconds = datetime.fromisoformat(match["seconds"] + match["zone"].replace("Z", "+00:00")).timestamp()
+    return int(seconds) * 10**9 + int((match["fraction"] or "").ljust(9, "0"))
 
 
 def _rotation(want: Wanted, accessor: str) -> int:
     """Which rotation a token is: the one that the manifest or the record says and that gives its accessor, else what was last said."""
-    said = [fields.get("rotation") or 0 for fields in (want.desired and want.desired.fields, want.record and want.record.specification) if fields]
+    said = [fields for fields in (want.desired and want.desired.fields, want.record and want.record.specification) if fields]
     owner, label = want.record.owner if want.record else want.owner, want.address.segments[0]
-    return next((r for r in said if accessor_of(owner, label, r) == accessor), said[-1] if said else 0)
+    rotations = [fields.get("rotation") or 0 for fields in said]
+    return next((r for r, fields in zip(rotations, said, strict=True) if _derived(owner, label, fields) == accessor), rotations[-1] if said else 0)
 
 
 def _live(want: Wanted, token: Mapping[str, JSON]) -> Live:
@@ -201,7 +218,12 @@ def _outputs(token: Mapping[str, JSON]) -> dict[str, Value]:
 
 
 def _body(fields: Mapping[str, Any]) -> dict[str, JSON]:
-    return {"Description": fields.get("description") or "", "Policies": [{"Name": name} for name in fields.get("policies") or ()]}
+    return {**grants_body(fields), "Roles": link_body(fields.get("roles"))}
+
+
+def _unalterable(fields: Mapping[str, Any]) -> dict[str, JSON]:
+    expires_after = fields.get("expires_after")
+    return {"Local": bool(fields.get("local")), **({"ExpirationTTL": expires_after} if expires_after else {})}
 
 
 KIND: Final[ReplacingKind] = AclToken()

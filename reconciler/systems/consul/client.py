@@ -147,6 +147,26 @@ class Consul:
         """Delete a policy."""
         _or_none(lambda: self._policies.delete(policy_id))
 
+    def list_roles(self) -> Listing:
+        """All ACL roles, whole."""
+        return self._list("/v1/acl/roles")
+
+    def read_role(self, role_id: str) -> JSON | None:
+        """One role."""
+        return self._get(path_of("v1", "acl", "role", role_id))
+
+    def create_role(self, body: JSON) -> JSON:
+        """Create a role; Consul chooses its ID. Raises AlreadyExists when there is one of that name."""
+        return self._put(path_of("v1", "acl", "role"), body)
+
+    def update_role(self, role_id: str, body: JSON) -> JSON:
+        """Replace a role: what the body omits becomes empty. There is no condition to give."""
+        return self._put(path_of("v1", "acl", "role", role_id), {**body, "ID": role_id})
+
+    def delete_role(self, role_id: str) -> None:
+        """Delete a role."""
+        self._delete(path_of("v1", "acl", "role", role_id))
+
     def list_tokens(self) -> Listing:
         """All ACL tokens; ``SecretID`` is ``<hidden>`` to who may only read."""
         return Listing(self._tokens.list())
@@ -184,7 +204,7 @@ class Consul:
 
     def read_config_entry(self, kind: str, name: str) -> JSON | None:
         """One config entry."""
-        return _or_none(lambda: self.http.send("GET", path_of("v1", "config", kind, name)).json())
+        return self._get(path_of("v1", "config", kind, name))
 
     def write_config_entry(self, body: JSON, cas: int) -> None:
         """Write a config entry if its ModifyIndex is ``cas``; 0: if it does not exist. Raises LostRace, or for 0 AlreadyExists."""
@@ -217,6 +237,33 @@ class Consul:
         answer = reply.json()
         return answer if answer and answer.get("Node") else None
 
+    def node_checks(self, node: str) -> Listing:
+        """The health checks of one node and of what lies on it."""
+        return self._list(path_of("v1", "health", "node", node))
+
+    # --- prepared queries ---------------------------------------------------------------------------------------------------------------
+
+    def list_queries(self) -> Listing:
+        """All prepared queries, whole; ``Token`` is ``<hidden>`` to who has not acl:write."""
+        return self._list("/v1/query")
+
+    def read_query(self, query_id: str) -> JSON | None:
+        """One prepared query."""
+        found = self._get(path_of("v1", "query", query_id))
+        return found[0] if found else None
+
+    def create_query(self, body: JSON) -> str:
+        """Create a prepared query; its ID, which Consul chooses. Raises AlreadyExists when there is one of that name."""
+        return str(self.http.send("POST", "/v1/query", body=encoded(body)).json()["ID"])
+
+    def update_query(self, query_id: str, body: JSON) -> None:
+        """Replace a prepared query: what the body omits becomes empty. There is no condition to give."""
+        self.http.send("PUT", path_of("v1", "query", query_id), body=encoded({**body, "ID": query_id}))
+
+    def delete_query(self, query_id: str) -> None:
+        """Delete a prepared query."""
+        self._delete(path_of("v1", "query", query_id))
+
     # --- sessions -----------------------------------------------------------------------------------------------------------------------
 
     def create_session(self, name: str, ttl_s: int, lock_delay_s: int) -> str:
@@ -243,11 +290,17 @@ class Consul:
         reply = self.http.send("GET", path, query=_FROM_THE_LEADER)
         return Listing(reply.json() or [], is_filtered=reply.is_filtered)
 
+    def _get(self, path: str) -> JSON | None:
+        return _or_none(lambda: self.http.send("GET", path).json())
+
+    def _delete(self, path: str) -> None:
+        _or_none(lambda: self.http.send("DELETE", path))
+
     def _put(self, path: str, body: Any) -> JSON:
         return self.http.send("PUT", path, body=encoded(body)).json()
 
 
-def _or_none(ask: Callable[[], JSON]) -> JSON | None:
+def _or_none(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except NotThere:

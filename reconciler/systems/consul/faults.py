@@ -31,8 +31,9 @@ _MAY_HAVE_DONE_IT: Final = re.compile(
     re.DOTALL,
 )
 _LACKS: Final = re.compile(r"(anonymous token )?lacks permission '([^']+)'(?: on (\"(?:[^\"\\]|\\.)*\"))?")
-_MISSING: Final = re.compile(r"\b(?:token|policy|role) does not exist: ACL not found")
-_EXISTS: Final = re.compile(r"already exists|already in use")
+# An expired token is gone for all purposes but one: its accessor stays taken until Consul sweeps it up, a second or so later.
+_MISSING: Final = re.compile(r"\b(?:(?:token|policy|role) does not exist|token has expired): ACL not found|modify non-existent prepared query")
+_EXISTS: Final = re.compile(r"already exists|already in use|aliases an existing query name")
 _TLS_REFUSED_US: Final = re.compile(r"certificate.required|bad.certificate|unknown.ca|certificate.unknown|handshake.failure", re.IGNORECASE)
 _LONGEST_TEXT: Final = 2000
 

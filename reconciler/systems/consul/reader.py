@@ -18,8 +18,9 @@ _WORTH_A_TREE: Final = 2
 class ConsulReader:
     """The lists of one observation, remembered; threads may share it. What it gives belongs to all: it must not be changed.
 
-    ``filtered`` names the lists of which Consul says that it left something out (``config_entries``, ``nodes``, ``node_services``). Whether that
-    matters is for those to say who know which names are wanted. Single keys are always complete: one that may not be read is AccessDenied.
+    ``filtered`` names the lists of which Consul says that it left something out (``config_entries``, ``nodes``, ``node_services``, ``queries``).
+    Whether that matters is for those to say who know which names are wanted. Single keys are always complete: one that may not be read is
+    AccessDenied.
     """
 
     def __init__(self, consul: Consul) -> None:
@@ -47,6 +48,14 @@ class ConsulReader:
     def tokens(self) -> Listing:
         """All ACL tokens."""
         return self._list("tokens", self.consul.list_tokens)
+
+    def roles(self) -> Listing:
+        """All ACL roles."""
+        return self._list("roles", self.consul.list_roles)
+
+    def queries(self) -> Listing:
+        """All prepared queries."""
+        return self._list("queries", self.consul.list_queries)
 
     def config_entries(self) -> Listing:
         """All config entries of all kinds."""

@@ -287,7 +287,7 @@ def test_features_name_everything_that_takes_a_kind():
     assert {feature for feature, _, _ in read.features()} == {
         *("hosts", "postgres.via", "postgres.os_user", "postgres.password.kv", "secrets.bootstrap_token"),
         *("mesh_credentials.policies", "mesh_credentials.roles", "mesh_credentials.cluster", "mesh_credentials.tokens"),
-        *(f"mesh_credentials.tokens.{f}" for f in ("file", "file.remote", "roles", "identities", "local", "expires_after")),
+        *(f"mesh_credentials.tokens.{f}" for f in ("file", "file.remote")),
         *("terminating_gateways", "terminating_gateways.process", "external_services", "intentions", "prepared_queries", "kv", "files"),
         *("config_entries.mesh", "config_entries.proxy-defaults", "config_entries.service-defaults"),
         *("db_roles", "db_roles.member_of", "db_roles.reassign_to"),
