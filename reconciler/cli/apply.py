@@ -18,7 +18,7 @@ Examples:
 )
 @takes_files
 @click.option("--auto-approve", is_flag=True, help="Do not ask. Needed where there is no terminal to ask on.")
-@takes_choices("adopt", "allow_delete", "allow_data_loss", "max_deletes", "parallelism", "lock_timeout", "timeout")
+@takes_choices("targets", "excludes", "adopt", "allow_delete", "allow_data_loss", "max_deletes", "parallelism", "lock_timeout", "timeout")
 @takes_output
 def command(target: Target, choices: Choices, output: Output, *, auto_approve: bool) -> int:
     """Make the live systems match the manifest.

@@ -18,7 +18,7 @@ Examples:
 )
 @takes_files_or_name
 @click.option("--auto-approve", is_flag=True, help="Do not ask. Needed where there is no terminal to ask on.")
-@takes_choices("allow_data_loss", "parallelism", "lock_timeout", "timeout")
+@takes_choices("targets", "excludes", "allow_data_loss", "parallelism", "lock_timeout", "timeout")
 @takes_output
 def command(target: Target, choices: Choices, output: Output, *, auto_approve: bool) -> int:
     """Remove everything that a manifest made.

@@ -21,7 +21,7 @@ Examples:
   */10 * * * * root out=$(reconciler drift /etc/carbonio.yaml 2>&1) || [ $? = 4 ] || echo "$out"    # in /etc/cron.d""",
 )
 @takes_files
-@takes_choices("timeout")
+@takes_choices("targets", "excludes", "timeout")
 @takes_output
 def command(target: Target, choices: Choices, output: Output) -> int:
     """Show what others changed since the last apply.
@@ -33,7 +33,7 @@ def command(target: Target, choices: Choices, output: Output) -> int:
         from reconciler.engine import operations
 
         line.show(f"Reading what is live for {connections.loaded.name}…", at_once=True)
-        found = operations.drift(connections)
+        found = operations.drift(connections, choices.options().scope)
         log.info("compared", drifted=len(found.changes), unchanged=found.unchanged, refusals=len(found.refusals))
     Report("drift", output).finish(found)
     if found.refusals:

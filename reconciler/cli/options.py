@@ -72,6 +72,8 @@ class Choices:
     max_deletes: str = "30%"
     parallelism: int = 16
     lock_timeout_s: float = 0.0
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
     timeout_s: float | None = None
 
     def options(self, *, destroy: bool = False) -> Options:
@@ -131,6 +133,10 @@ _ALLOW_DATA_LOSS: Final = click.option("--allow-data-loss", metavar="GLOB", mult
 _MAX_DELETES: Final = click.option(
     "--max-deletes", metavar="N|N%", type=deletion_limit, default="30%", show_default=True, help="Refuse to delete more, once 10 resources are owned."
 )
+_TARGETS: Final = click.option(
+    "--target", "targets", metavar="GLOB", multiple=True, help="Only these addresses, and what must be done for them; * crosses /."
+)
+_EXCLUDES: Final = click.option("--exclude", "excludes", metavar="GLOB", multiple=True, help="Not these addresses.")
 
 _CHOICES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "adopt": _ADOPT,
@@ -139,6 +145,8 @@ _CHOICES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "max_deletes": _MAX_DELETES,
     "parallelism": _PARALLELISM,
     "lock_timeout": _LOCK_TIMEOUT,
+    "targets": _TARGETS,
+    "excludes": _EXCLUDES,
     "timeout": _TIMEOUT,
 }
 

@@ -26,7 +26,7 @@ Examples:
   reconciler plan --format json carbonio.yaml | jq '.counts'""",
 )
 @takes_files
-@takes_choices("adopt", "allow_delete", "allow_data_loss", "max_deletes", "timeout")
+@takes_choices("targets", "excludes", "adopt", "allow_delete", "allow_data_loss", "max_deletes", "timeout")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @takes_output
 def command(target: Target, choices: Choices, output: Output, *, detailed_exitcode: bool) -> int:

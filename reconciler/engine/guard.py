@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from reconciler.engine.advice import quoted
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address, matches
 from reconciler.model.change import Action, Plan, Refusal
@@ -63,7 +64,8 @@ def _other_systems(situation: Situation) -> Iterator[Refusal]:
         yield Refusal(
             "other system", min(addresses),
             f"{many} on the system {identity}, which this manifest no longer reaches: a server or host was re-pointed, or its section is gone",
-            f"put the connection back and remove the entries first, or forget them: reconciler owned forget ADDRESS --name {situation.name}",
+            f"put the connection back and remove the entries first, or forget them: reconciler owned forget ADDRESS --name {situation.name}"
+            f" (the same system with a new identity: reconciler owned transfer --system {identity}=NEW --name {situation.name})",
         )  # fmt: skip
 
 
@@ -73,7 +75,7 @@ def _protected(plan: Plan) -> Iterator[Refusal]:
         if protected and change.action in (Action.DELETE, Action.REPLACE):
             yield Refusal(
                 "protected", change.address, f"is protected and would be {change.action}d",
-                f"if it may go: reconciler owned unprotect '{change.address}' --name {plan.name}",
+                f"if it may go: reconciler owned unprotect {quoted(change.address)} --name {plan.name}",
             )  # fmt: skip
 
 
@@ -116,5 +118,5 @@ def _data_loss(plan: Plan, limits: Limits) -> Iterator[Refusal]:
             words = ", ".join(d.text for d in lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             yield Refusal(
                 "data loss", change.address, f"deleting it would lose {words}",
-                f"if that is meant: --allow-data-loss '{change.address}'",
+                f"if that is meant: --allow-data-loss {quoted(change.address)}",
             )  # fmt: skip

@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.engine.connections import Connections
 from reconciler.engine.guard import Own
+from reconciler.engine.scope import WHOLE, Scope
 from reconciler.engine.settle import references
 from reconciler.engine.situation import Situation
 from reconciler.kinds import all_kinds
 from reconciler.manifest.loaded import LoadedManifest
+from reconciler.manifest.suggestion import closest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import AccessDenied, ManifestError, ReconcilerError, Refused, Unreachable
@@ -26,7 +29,11 @@ from reconciler.ownership import lock, records
 from reconciler.systems.consul.identity import ConsulIdentity
 from reconciler.systems.consul.reader import ConsulReader
 
+if TYPE_CHECKING:
+    from reconciler.systems.consul.transactions import KvPair
+
 _THREADS = 8
+_NOTHING_MOVED: Final[Mapping[str, System]] = MappingProxyType({})
 _SUPPORTED_CONNECTIONS = frozenset({"postgres.password.kv"})
 """What of a manifest's features the systems answer for, and no kind."""
 
@@ -80,16 +87,32 @@ def _by_place(diagnostic: Diagnostic) -> tuple[str, int, int, str]:
     return (place.file, place.line, place.column, diagnostic.what) if place else ("", 0, 0, diagnostic.what)
 
 
-def observe(connections: Connections, desired: Mapping[Address, Desired], *, write: bool, only_recorded: bool = False) -> Observation:
+def observe(
+    connections: Connections, desired: Mapping[Address, Desired], *, write: bool, only_recorded: bool = False, scope: Scope = WHOLE,
+    moved: Mapping[str, System] = _NOTHING_MOVED,
+) -> Observation:  # fmt: skip
     """Read everything that a plan for ``desired`` needs to know.
 
-    ``write``: also make sure that the token may write it. ``only_recorded``: resolve no secrets and look only at what is recorded.
+    ``write``: also make sure that the token may write it. ``only_recorded``: resolve no secrets and look only at what is recorded. What ``scope``
+    leaves out, and nothing in it could need, is not read. ``moved`` are systems by identities that they had before. Raises ReconcilerError for
+    a part of the scope that means nothing.
     """
-    return _Observer(connections, desired, write=write, only_recorded=only_recorded).observe()
+    return _Observer(connections, desired, write=write, only_recorded=only_recorded, scope=scope, moved=moved).observe()
 
 
 class _Observer:
-    def __init__(self, connections: Connections, desired: Mapping[Address, Desired], *, write: bool, only_recorded: bool) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        desired: Mapping[Address, Desired],
+        *,
+        write: bool,
+        only_recorded: bool,
+        scope: Scope,
+        moved: Mapping[str, System],
+    ) -> None:
+        self.scope = scope
+        self.moved = moved
         self.connections = connections
         self.kinds = all_kinds()
         self.write = write
@@ -108,34 +131,64 @@ class _Observer:
             raise
         headers = {k: records.header(p) for k, p in pairs.items()}
         own = {k: h for k, h in headers.items() if h.owner == self.connections.loaded.name}
-        identities = self._identities(own.values())
-        names = {(s.type, i): s for s, i in identities.items()}
-        keys = {a: records.key_of(a, d.system, identities[d.system]) for a, d in self.desired.items()}
+        surely = self.scope.reach(self.desired, {}, self._replaces) if self.scope.is_partial else frozenset(self.desired)
+        identities = self._identities(own.values(), surely)
+        names = {(s.type, i): s for s, i in identities.items()} | {(s.type, i): s for i, s in self.moved.items()}
+        mine = [records.decode(pairs[k], self.kinds, names) for k in sorted(own)]
+        reach = self._reach(mine, pairs)
+        dragged_along = {d.system for a, d in self.desired.items() if reach is not None and a in reach}
+        identities |= {s: self.connections.identity(s) for s in sorted(dragged_along - identities.keys())}
+        keys = {a: records.key_of(a, d.system, identities[d.system]) for a, d in self.desired.items() if d.system in identities}
         keys |= {n: records.key_of(n, s, identities[s]) for d in self.desired.values() for n in d.needs if (s := self._system(n)) in identities}
-        concerned = own.keys() | set(keys.values())
-        decoded = {k: records.decode(p, self.kinds, names) for k, p in pairs.items() if k in concerned}
-        known = {k: r for k, r in decoded.items() if r.system is not None}
-        by_address = {r.address: r for r in known.values()}
-        wanted = self._wanted(by_address)
+        others = {k: records.decode(pairs[k], self.kinds, names) for k in sorted(set(keys.values()) & pairs.keys() - own.keys())}
+        by_address = {r.address: r for r in (*mine, *others.values()) if r.system is not None}
+        wanted = self._wanted(by_address, reach)
         self._preflight(wanted.values())
         live = self._read(wanted)
-        desired = self.desired if self.only_recorded else {a: self._resolved(d) for a, d in self.desired.items()}
+        desired = dict(self.desired)
+        if not self.only_recorded:
+            desired |= {a: self._resolved(d) for a, d in self.desired.items() if reach is None or a in reach}
         situation = Situation(
             name=self.connections.loaded.name, desired=desired, records=by_address, live=live, kinds=self.kinds, keys=keys, systems=identities,
-            unknown_systems=tuple(r for k, r in sorted(decoded.items()) if r.system is None and k in own),
+            unknown_systems=tuple(r for r in mine if r.system is None and (reach is None or self._is_reached(r, pairs, reach))),
+            scope=self.scope, reach=reach, files=self.connections.loaded.files,
         )  # fmt: skip
         return Observation(situation, self._own(token, live, identities), {k: p.modify_index for k, p in pairs.items()})
+
+    def _reach(self, mine: Iterable[Record], pairs: Mapping[str, KvPair]) -> frozenset[Address] | None:
+        """What the scope could drag along. A record on a system that is not reached counts under the name that it was written with."""
+        if not self.scope.is_partial:
+            return None
+        by_address = {r.address if r.system else self._as_written(pairs[r.key]): r for r in mine}
+        known = {*self.desired, *by_address}
+        for option, glob in self.scope.unmatched(known):
+            guess = closest(glob, map(str, known))
+            remedy = f"did you mean {guess}?" if guess else "see reconciler owned list, and the manifest"
+            raise ReconcilerError(f"{option} {glob!r} matches nothing that is in the manifest or owned by it: {remedy}")
+        if self.only_recorded:
+            return frozenset(a for a in by_address if self.scope.selects(a))
+        return self.scope.reach(self.desired, by_address, self._replaces)
+
+    def _is_reached(self, record: Record, pairs: Mapping[str, KvPair], reach: frozenset[Address]) -> bool:
+        return self._as_written(pairs[record.key]) in reach
+
+    def _as_written(self, pair: KvPair) -> Address:
+        return records.decode(pair, self.kinds, None).address
+
+    def _replaces(self, address: Address) -> bool:
+        return self.kinds[address.kind].replaces
 
     def _system(self, address: Address) -> System:
         kind = self.kinds[address.kind]
         return CONSUL if kind.system == "consul" else System(kind.system, address.segments[0])
 
-    def _identities(self, own: Iterable[records.Header]) -> dict[System, str]:
+    def _identities(self, own: Iterable[records.Header], reach: frozenset[Address]) -> dict[System, str]:
         """The identity of each system that is wanted; and of every declared one, when a record of ours is on none of those."""
-        systems = {CONSUL} | {d.system for d in self.desired.values()} | {self._system(n) for d in self.desired.values() for n in d.needs}
+        wanted = [self.desired[a] for a in reach]
+        systems = {CONSUL, *self.moved.values()} | {d.system for d in wanted} | {self._system(n) for d in wanted for n in d.needs}
         recorded = {(self.kinds[h.kind].system, h.system_identity) for h in own if h.kind in self.kinds}
         identities = {s: self.connections.identity(s) for s in sorted(systems)}
-        reached = {(s.type, i) for s, i in identities.items()}
+        reached = {(s.type, i) for s, i in identities.items()} | {(s.type, i) for i, s in self.moved.items()}
         missing = {t for t, i in recorded - reached}
         if "postgres" in missing:
             for name in self.connections.server_names():
@@ -147,13 +200,14 @@ class _Observer:
         _refuse_doubles(identities)
         return identities
 
-    def _wanted(self, by_address: Mapping[Address, Record]) -> dict[Address, Wanted]:
+    def _wanted(self, by_address: Mapping[Address, Record], reach: frozenset[Address] | None = None) -> dict[Address, Wanted]:
         name = self.connections.loaded.name
-        wanted = {a: Wanted(a, name, d, by_address.get(a)) for a, d in self.desired.items()}
+        desired = self.desired if reach is None else {a: d for a, d in self.desired.items() if a in reach}
+        wanted = {a: Wanted(a, name, d, by_address.get(a)) for a, d in desired.items()}
         for address, record in by_address.items():
-            if record.owner == name:
+            if record.owner == name and (reach is None or address in reach):
                 wanted.setdefault(address, Wanted(address, name, None, record, leaving=not self.only_recorded))
-        referred = {n for d in self.desired.values() for n in d.must_exist} | {r.address for d in self.desired.values() for r in references(d.fields)}
+        referred = {n for d in desired.values() for n in d.must_exist} | {r.address for d in desired.values() for r in references(d.fields)}
         for address in referred:
             wanted.setdefault(address, Wanted(address, name))
         return wanted

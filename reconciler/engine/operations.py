@@ -17,6 +17,7 @@ from reconciler.engine.observe import Observation, declare, observe, unsupported
 from reconciler.engine.order import in_order
 from reconciler.engine.plan import Consents, make_plan
 from reconciler.engine.schedule import Progress
+from reconciler.engine.scope import WHOLE, Scope
 from reconciler.engine.situation import Situation, is_ours
 from reconciler.kinds import all_kinds
 from reconciler.manifest.loaded import LoadedManifest
@@ -48,7 +49,14 @@ class Options:
     max_deletes: str = "30%"
     parallelism: int = 16
     lock_timeout_s: float = 0.0
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
     destroy: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """What the run is about."""
+        return Scope(self.targets, self.excludes)
 
     @property
     def limits(self) -> Limits:
@@ -65,7 +73,7 @@ def validate(loaded: LoadedManifest) -> tuple[int, list[Diagnostic]]:
 
 def plan(connections: Connections, options: Options, *, write: bool = False) -> Plan:
     """What applying would do, with every reason why it must not be done. ``write``: the token must also be allowed to do it."""
-    return _plan(connections, options, _desired(connections, options), write=write)[0]
+    return _plan(connections, options, options.scope, _desired(connections, options), write=write)[0]
 
 
 def apply(
@@ -80,7 +88,7 @@ def apply(
     desired = _desired(connections, options)
     with ExitStack() as held:
         lock = _lock(connections, options, desired, stop, held)
-        planned, observation = _plan(connections, options, desired, write=True)
+        planned, observation = _plan(connections, options, options.scope, desired, write=True)
         if planned.is_empty or planned.refusals or not approve(planned):
             return planned, None
         lock.demand()
@@ -93,14 +101,14 @@ def apply(
         return planned, outcome
 
 
-def drift(connections: Connections) -> Plan:
+def drift(connections: Connections, scope: Scope = WHOLE) -> Plan:
     """What others changed since the last apply: live against the records alone, so that it needs no secrets and writes nothing.
 
     Its changes are creations (somebody deleted it), adoptions (somebody made it anew) and updates (fields differ). Raises NothingApplied when
     there is no record under this name, and Locked while an apply holds the lock: then nothing is as it was last applied.
     """
     name = connections.loaded.name
-    observation = observe(connections, {}, write=False, only_recorded=True)
+    observation = observe(connections, {}, write=False, only_recorded=True, scope=scope)
     situation = observation.situation
     holder = read_holder(connections.consul, name)
     if holder is not None and not holder.is_dead:
@@ -111,10 +119,11 @@ def drift(connections: Connections) -> Plan:
     mine = {a: r for a, r in situation.owned().items() if r.state is State.OWNED}
     if not mine and not situation.unknown_systems:
         raise NothingApplied(f"nothing has been applied under the name {name!r}: apply the manifest first, or correct its name")
-    changes = tuple(c for a, r in sorted(mine.items()) if (c := _drifted(a, r, situation)) is not None)
+    looked_at = {a: r for a, r in mine.items() if scope.selects(a)}
+    changes = tuple(c for a, r in sorted(looked_at.items()) if (c := _drifted(a, r, situation)) is not None)
     return Plan(
         name, changes, refusals=refusals(Plan(name, ()), situation, Own(), Limits(destroy=True)),
-        unchanged=len(mine) - len(changes), systems=tuple(sorted(situation.systems.items())),
+        unchanged=len(looked_at) - len(changes), partial=scope.is_partial, systems=tuple(sorted(situation.systems.items())),
     )  # fmt: skip
 
 
@@ -165,8 +174,8 @@ def _desired(connections: Connections, options: Options) -> dict[Address, Desire
     return declare(connections.loaded)
 
 
-def _plan(connections: Connections, options: Options, desired: dict[Address, Desired], *, write: bool) -> tuple[Plan, Observation]:
-    observation = observe(connections, desired, write=write)
+def _plan(connections: Connections, options: Options, scope: Scope, desired: dict[Address, Desired], *, write: bool) -> tuple[Plan, Observation]:
+    observation = observe(connections, desired, write=write, scope=scope)
     planned = make_plan(observation.situation, Consents(options.adopt))
     more = refusals(planned, observation.situation, observation.own, options.limits)
     return replace(planned, refusals=(*planned.refusals, *more)), observation
@@ -175,7 +184,7 @@ def _plan(connections: Connections, options: Options, desired: dict[Address, Des
 def _verified(connections: Connections, options: Options, desired: dict[Address, Desired], outcome: Outcome) -> Outcome:
     """Read again what was written; what a new plan would still change did not converge."""
     try:
-        again, _ = _plan(connections, options, desired, write=False)
+        again, _ = _plan(connections, options, replace(options.scope, must_match=False), desired, write=False)
     except ReconcilerError as fault:
         return replace(outcome, stopped=f"what was applied could not be read again: {fault}")
     applied = {r.change.address: r.change for r in outcome.results if r.status is Status.APPLIED}
@@ -201,7 +210,7 @@ def _lock(connections: Connections, options: Options, desired: dict[Address, Des
         return held.enter_context(Lock(connections.consul, connections.loaded.name, operation, options.lock_timeout_s, stop))
     except AccessDenied:
         # It may not even lock: say everything that it lacks at once, and not one right a run.
-        observe(connections, desired, write=True)
+        observe(connections, desired, write=True, scope=options.scope)
         raise
 
 

@@ -14,12 +14,21 @@ from reconciler.model.resource import Desired
 
 
 def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Address, frozenset[Address]]:
-    """For each change, those that come first: what it needs; and for a deletion, everything whose record says that it needs it."""
+    """For each change, those that come first: what it cannot go without, and what was only to be written before it."""
+    edges = needs_of(changes, situation)
+    for address, change in changes.items():
+        if change.desired is not None:
+            edges[address] |= {a for a in change.desired.after if a in changes and changes[a].desired is not None} - {address}
+    return edges
+
+
+def needs_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Address, frozenset[Address]]:
+    """For each change, those that it cannot go without: what it needs; and for a deletion, everything whose record says that it needs it."""
     by_key = {situation.records[a].key: a for a in changes if a in situation.records}
     edges: dict[Address, set[Address]] = {a: set() for a in changes}
     for address, change in changes.items():
         if change.desired is not None:
-            edges[address] |= {n for n in change.desired.needs | change.desired.after if n in changes and changes[n].desired is not None}
+            edges[address] |= {n for n in change.desired.needs if n in changes and changes[n].desired is not None}
         for key in change.record.needs if change.record else ():
             needed = by_key.get(key)
             if needed is not None and changes[needed].action in (Action.DELETE, Action.FORGET):

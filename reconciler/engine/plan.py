@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from reconciler.engine import advice
 from reconciler.engine.consequences import forget_occupied, retain_needs, still_needed, without_settled_dependants
 from reconciler.engine.diff import Differences, compare, matches_claim, recordable, secret_rewritten
-from reconciler.engine.order import edges_of, in_order
+from reconciler.engine.order import edges_of, in_order, needs_of
+from reconciler.engine.scope import within
 from reconciler.engine.settle import settle, value_after
 from reconciler.engine.situation import Situation, incarnation, is_ours
 from reconciler.model.address import Address, matches
@@ -36,9 +38,10 @@ def make_plan(situation: Situation, consents: Consents) -> Plan:
         raise ManifestError(missing)
     planner = _Planner(situation, consents)
     for address in in_order(situation.desired):
-        planner.decide_desired(address)
+        if situation.is_reached(address):
+            planner.decide_desired(address)
     for address, record in sorted(situation.owned().items()):
-        if address not in situation.desired:
+        if address not in situation.desired and situation.is_reached(address):
             planner.decide_removed(address, record)
     return planner.plan()
 
@@ -59,7 +62,7 @@ class _Planner:
         self.settled[address] = settle(desired.fields, self._after)
         desired = replace(desired, fields=self.settled[address])
         if record is not None and record.owner != self.situation.name:
-            self.decisions[address] = _owned_by_another(address, record)
+            self.decisions[address] = _owned_by_another(address, record, self.situation)
         elif live is None:
             self.decisions[address] = _create(desired, record)
         elif live.foreign:
@@ -89,10 +92,13 @@ class _Planner:
     def plan(self) -> Plan:
         changes = {a: d for a, d in self.decisions.items() if isinstance(d, Change)}
         changes = forget_occupied(retain_needs(changes))
+        refused = {a: d for a, d in self.decisions.items() if isinstance(d, Refusal)}
+        scope, excluded = self.situation.scope, list[Refusal]()
+        if scope.is_partial:
+            changes, refused, excluded = within(scope, changes, refused, needs_of(changes, self.situation))
         edges = edges_of(changes, self.situation)  # before what other deletions take along is left out
         changes = without_settled_dependants(changes)
-        refusals = [d for d in self.decisions.values() if isinstance(d, Refusal)]
-        refusals += still_needed(changes, self.situation)
+        refusals = [*refused.values(), *excluded, *still_needed(changes, self.situation)]
         ordered = tuple(replace(changes[a], waits_for=edges[a]) for a in sorted(changes))
         return Plan(
             name=self.situation.name,
@@ -100,7 +106,8 @@ class _Planner:
             refusals=tuple(sorted(refusals, key=lambda r: str(r.address))),
             warnings=tuple(f"{c.address}: {c.warning}" for c in ordered if c.warning),
             unreadable=tuple(sorted(self.unreadable)),
-            unchanged=sum(d is None for d in self.decisions.values()),
+            unchanged=sum(d is None for a, d in self.decisions.items() if scope.selects(a)),
+            partial=scope.is_partial,
             systems=tuple(sorted(self.situation.systems.items())),
         )
 
@@ -133,7 +140,7 @@ class _Planner:
         consented = desired.adopt or any(matches(glob, desired.address) for glob in self.consents.adopt)
         claimed = record is not None and record.state is State.CLAIMING
         if (differences.fields and blocked) or ((differences.fields or claimed) and not consented):
-            return _conflict(desired, record, differences.fields, blocked)
+            return _conflict(desired, record, differences.fields, blocked, self.situation)
         reasons = (Reason.ADOPTED,) if record is None else (Reason.ADOPTED, Reason.RECREATED, Reason.DRIFTED)
         return Change(
             desired.address, Action.ADOPT, desired.system, reasons, differences.fields, desired, live, record,
@@ -201,11 +208,8 @@ def _names(fields: Iterable[FieldChange]) -> str:
     return ", ".join(dict.fromkeys(".".join(f.path) for f in fields))
 
 
-def _owned_by_another(address: Address, record: Record) -> Refusal:
-    return Refusal(
-        "conflict", address, f"belongs to the manifest {record.owner!r}",
-        f"remove it from one of the two manifests (reconciler owned show '{address}' --name {record.owner})",
-    )  # fmt: skip
+def _owned_by_another(address: Address, record: Record, situation: Situation) -> Refusal:
+    return Refusal("conflict", address, f"belongs to the manifest {record.owner!r}", advice.to_transfer(address, record.owner, situation.files))
 
 
 def _requires_replacement(desired: Desired, fields: tuple[FieldChange, ...]) -> Refusal:
@@ -215,19 +219,21 @@ def _requires_replacement(desired: Desired, fields: tuple[FieldChange, ...]) -> 
     )  # fmt: skip
 
 
-def _conflict(desired: Desired, record: Record | None, fields: tuple[FieldChange, ...], immutable: tuple[FieldChange, ...]) -> Refusal:
+def _conflict(
+    desired: Desired, record: Record | None, fields: tuple[FieldChange, ...], immutable: tuple[FieldChange, ...], situation: Situation
+) -> Refusal:
     how = "was made anew by somebody else" if record else "exists and was not made by this manifest"
     what = f"{how}; it differs in {_names(fields)}" if fields else f"{how}, and is not what an earlier run was about to make"
     if immutable:
         return Refusal(
             "conflict", desired.address, f"{what}, of which {_names(immutable)} cannot be changed", "make the manifest agree with it", fields
         )
-    return Refusal("conflict", desired.address, what, f"to take it over and change it: --adopt '{desired.address}'", fields)
+    return Refusal("conflict", desired.address, what, advice.to_adopt(desired.address, situation.files), fields)
 
 
 def _missing(situation: Situation) -> Iterable[Diagnostic]:
     """References to what is neither declared nor live."""
     for address, desired in sorted(situation.desired.items()):
-        for need in sorted(desired.must_exist):
+        for need in sorted(desired.must_exist) if situation.is_reached(address) else ():
             if need not in situation.desired and need not in situation.live:
                 yield Diagnostic(desired.place, str(address), f"{need} is not declared and does not exist", "declare it, or correct the name")

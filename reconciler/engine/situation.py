@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.engine.scope import WHOLE, Scope
 from reconciler.model.address import Address
 from reconciler.model.kind import FieldRules, Kind
 from reconciler.model.record import Record
@@ -17,7 +18,8 @@ class Situation:
 
     ``records`` holds those of this manifest and of every other manifest that has one of the desired addresses. ``keys`` are the keys of the
     records that desired addresses have, or would have. ``systems`` are the identities of the systems that were reached. ``unknown_systems``
-    are records of this manifest whose system is none of them.
+    are records of this manifest whose system is none of them. ``reach`` is what was looked at for a ``scope`` that leaves something out: ``live``
+    says nothing of the rest, and nothing is decided of it. None is everything. ``files`` are those of the manifest, as they were given.
     """
 
     name: str
@@ -28,10 +30,17 @@ class Situation:
     keys: Mapping[Address, str]
     systems: Mapping[System, str] = field(default_factory=dict)
     unknown_systems: tuple[Record, ...] = ()
+    scope: Scope = WHOLE
+    reach: frozenset[Address] | None = None
+    files: tuple[str, ...] = ()
 
     def rules(self, address: Address) -> FieldRules:
         """How the fields of a resource are compared."""
         return self.kinds[address.kind].rules
+
+    def is_reached(self, address: Address) -> bool:
+        """Whether it was looked at."""
+        return self.reach is None or address in self.reach
 
     def owned(self) -> dict[Address, Record]:
         """The records of this manifest."""

@@ -19,13 +19,14 @@ class LoadedManifest:
     """The models, and where everything in them stands.
 
     ``directory`` is the folder of the first file, which relative paths of secrets and sources are relative to. ``document`` is the merged tree
-    that the models were made of.
+    that the models were made of. ``files`` are their paths as they were given.
     """
 
     manifest: Manifest
     directory: Path
     document: Node = field(repr=False)
     warnings: tuple[Diagnostic, ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

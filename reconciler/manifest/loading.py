@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def load(paths: Sequence[str | os.PathLike[str]]) -> LoadedManifest:
             unreadable += error.diagnostics
     if unreadable:
         raise ManifestError(unreadable)
-    return load_texts(texts, Path(paths[0]).parent)
+    return replace(load_texts(texts, Path(paths[0]).parent), files=tuple(str(path) for path in paths))
 
 
 def load_text(text: str, directory: Path = Path(), file: str = "manifest.yaml") -> LoadedManifest:

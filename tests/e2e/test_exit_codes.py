@@ -76,7 +76,7 @@ def test_what_is_in_the_way_and_drift(command, consul, write, live_consul, outpu
     for arguments in (("plan", "--detailed-exitcode"), ("apply", "--auto-approve")):
         run = command(*arguments, file, *as_)
         ends(run, 5, "Plan: 1 to add, 0 to change, 0 to replace, 0 to delete, 0 to adopt, 0 to forget.", refused(1))
-        assert "to take it over and change it: --adopt 'kv/app/name'" in run.out
+        assert "to take it over and change it: reconciler apply --adopt 'kv/app/name' mesh.yaml" in run.out
     assert live_consul() == before
     ends(
         command("apply", "--auto-approve", "--adopt", "kv/app/*", file, *as_),

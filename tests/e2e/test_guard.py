@@ -80,7 +80,10 @@ def test_what_another_manifest_owns(reconciler, write, unchanged_by):
     second = write("kv: {shared/name: files}\n" + DATABASE, name="second")
     shown = unchanged_by(reconciler, "plan", second, reasons=3)
     for address in ("kv/shared/name", "db-role/default/app", "database/default/app"):
-        advice = f"remove it from one of the two manifests (reconciler owned show '{address}' --name first)"
+        advice = (
+            f"remove it from one of the two manifests (reconciler owned show '{address}' --name first), "
+            f"or move it here: reconciler owned transfer '{address}' --from first mesh.yaml"
+        )
         assert f"× {address}: belongs to the manifest 'first': {advice}\n" in shown
     unchanged_by(reconciler, "apply", "--auto-approve", "--adopt", "*", second, reasons=3)
     owner = reconciler("owned", "show", "kv/shared/name", "--name", "first", expect=0)
@@ -94,8 +97,9 @@ def test_what_nobody_owns_is_adopted_only_with_consent_when_it_differs(reconcile
     shown = unchanged_by(reconciler, "apply", "--auto-approve", file)
     assert "» kv/app/same (exists already)\n" in shown
     assert (
-        "× kv/app/name: exists and was not made by this manifest; it differs in value: to take it over and change it: --adopt 'kv/app/name'\n"
-        in shown
+        "× kv/app/name: exists and was not made by this manifest; it differs in value: "
+        "to take it over and change it: reconciler apply --adopt 'kv/app/name' mesh.yaml "
+        "(to take it over as it is for now: reconciler owned adopt 'kv/app/name' mesh.yaml)\n" in shown
     )
     assert "        value: theirs → ours\n" in shown
     reconciler("apply", "--auto-approve", "--adopt", "kv/app/name", file, expect=0)

@@ -1,0 +1,138 @@
+"""Which part of a manifest a run is about, ``--target`` and ``--exclude``, and what that part drags along (docs/design.md §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.model.address import Address, matches
+from reconciler.model.change import Action, Change, Refusal
+from reconciler.model.record import Record
+from reconciler.model.resource import Desired
+
+Edges = Mapping[Address, frozenset[Address]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Globs of addresses: a run is about what matches one of ``targets`` (all, where there are none) and none of ``excludes``.
+
+    ``must_match``: a glob that matches nothing is a mistake; not so when what it matched was there before and may have gone.
+    """
+
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    must_match: bool = True
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether anything at all is left out on request."""
+        return bool(self.targets or self.excludes)
+
+    def selects(self, address: Address) -> bool:
+        """Whether the run is about this address by itself, and not only because of another one."""
+        return (not self.targets or any(matches(glob, address) for glob in self.targets)) and not self.leaves_out(address)
+
+    def leaves_out(self, address: Address) -> bool:
+        """Whether it was said that this address stays as it is."""
+        return any(matches(glob, address) for glob in self.excludes)
+
+    def unmatched(self, addresses: Iterable[Address]) -> list[tuple[str, str]]:
+        """The options and their globs that match none of ``addresses``, where that is a mistake."""
+        known = list(addresses)
+        if not self.must_match:
+            return []
+        options = [("--target", glob) for glob in self.targets] + [("--exclude", glob) for glob in self.excludes]
+        return [(option, glob) for option, glob in options if not any(matches(glob, a) for a in known)]
+
+    def reach(self, desired: Mapping[Address, Desired], records: Mapping[Address, Record], replaces: Callable[[Address], bool]) -> frozenset[Address]:
+        """Everything that what is selected could drag along, whatever is live: no more than this needs to be read.
+
+        ``records`` are those of this manifest, ``replaces`` says whether a resource could be made anew and its old one be deleted.
+        """
+        needed_by: dict[str, set[Address]] = {}
+        for address, record in records.items():
+            for key in record.needs:
+                needed_by.setdefault(key, set()).add(address)
+        users: dict[Address, set[Address]] = {}
+        labels: dict[tuple[str, str], set[Address]] = {}
+        for address, wanted in desired.items():
+            labels.setdefault((address.kind, wanted.label), set()).add(address)
+            for need in wanted.needs:
+                users.setdefault(need, set()).add(address)
+
+        def brings(address: Address) -> set[Address]:
+            found = set(desired[address].needs & desired.keys()) if address in desired else set()
+            if address in desired and replaces(address):
+                found |= users.get(address, set())
+            if address not in desired and address in records:
+                record = records[address]
+                found |= needed_by.get(record.key, set()) | labels.get((address.kind, record.label), set())
+            return found
+
+        return closure({a for a in {*desired, *records} if self.selects(a)}, brings)
+
+
+WHOLE: Final = Scope()
+"""Everything."""
+
+
+def closure(start: Iterable[Address], brings: Callable[[Address], Iterable[Address]]) -> frozenset[Address]:
+    """``start`` and all that it brings, and what that brings."""
+    found: set[Address] = set()
+    waiting = list(start)
+    while waiting:
+        address = waiting.pop()
+        if address not in found:
+            found.add(address)
+            waiting += brings(address)
+    return frozenset(found)
+
+
+def within(
+    scope: Scope, changes: Mapping[Address, Change], refused: Mapping[Address, Refusal], needs: Edges
+) -> tuple[dict[Address, Change], dict[Address, Refusal], list[Refusal]]:
+    """What of the decisions a partial plan has: what is selected, and what must come first; and the refusals of what must and was left out.
+
+    ``needs`` are the changes that each change cannot go without. Another that is replaced is deleted last, so its users must move over first.
+    """
+
+    def brings(address: Address) -> set[Address]:
+        change = changes.get(address)
+        if change is None:
+            return set()
+        found = set(needs.get(address, ()))
+        found |= {n for n in change.desired.needs if n in refused} if change.desired else set()
+        if change.action is Action.REPLACE or change.deletes_superseded:
+            found |= {a for a, c in changes.items() if c.desired is not None and address in c.desired.needs}
+        return found
+
+    kept = closure((a for a in {**changes, **refused} if scope.selects(a)), brings)
+    excluded = [
+        Refusal(
+            "excluded need", address,
+            f"cannot be {_DONE[changes[address].action]} while {need} is left out, which must be {_written(need, changes)}",
+            "do not exclude it, or exclude both",
+        )
+        for address in sorted(kept & changes.keys())
+        for need in sorted(brings(address))
+        if scope.leaves_out(need) and not scope.leaves_out(address)
+    ]  # fmt: skip
+    left = {a for a in kept if not scope.leaves_out(a)}
+    return {a: c for a, c in changes.items() if a in left}, {a: r for a, r in refused.items() if a in left}, excluded
+
+
+_DONE = {
+    Action.CREATE: "created",
+    Action.UPDATE: "updated",
+    Action.REPLACE: "replaced",
+    Action.DELETE: "deleted",
+    Action.ADOPT: "adopted",
+    Action.FORGET: "forgotten",
+    Action.RECORD: "recorded",
+}
+
+
+def _written(need: Address, changes: Mapping[Address, Change]) -> str:
+    return _DONE[changes[need].action] if need in changes else "settled"
