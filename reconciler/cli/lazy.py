@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ from click.exceptions import NoSuchCommand
 
 
 class LazyGroup(click.Group):
-    """Commands by name. Each is the attribute ``command`` of the module ``reconciler.cli.<name>``."""
+    """Commands by name. Each is the attribute ``command`` of the module ``reconciler.cli.<name>``, with ``_`` after a keyword."""
 
     def __init__(self, *args: Any, names: tuple[str, ...] = (), **more: Any) -> None:
         super().__init__(*args, **more)
@@ -24,7 +25,7 @@ class LazyGroup(click.Group):
         """The command, imported now."""
         if cmd_name not in self._names:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = import_module(f"reconciler.cli.{cmd_name}").command
+        command: click.Command = import_module(f"reconciler.cli.{cmd_name}{'_' if iskeyword(cmd_name) else ''}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

@@ -1,4 +1,4 @@
-"""A manifest's text as a tree of nodes with their places. The only importer of ruamel.
+"""A manifest's text as a tree of nodes with their places. With :mod:`writing` the only importer of ruamel.
 
 libyaml (ruamel's C parser) reads a manifest of 10,000 entries some twenty times faster than the parser in pure Python, which stands in where the
 extension is not installed. Both only give events; the tree is made here, because the constructors of the library lose the places and guess types.

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from reconciler.model.address import Address
 from reconciler.model.record import Record
 from reconciler.model.resource import Desired, Live, SystemType
 from reconciler.model.value import ABSENT, JSON, Path, Value, is_empty
+
+if TYPE_CHECKING:
+    from reconciler.model.importing import Expression, Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,4 +183,29 @@ class TransactionalKind(Kind, Protocol):
 
     def hindrance(self, system: Any, live: Live) -> str:
         """Asked immediately before deleting: why it must not be deleted now after all (it is then forgotten), or empty."""
+        ...
+
+
+@runtime_checkable
+class ImportableKind(Kind, Protocol):
+    """A kind of which a manifest can be written from what is live."""
+
+    def find(self, system: Any) -> Iterable[Live]:
+        """Everything of this kind that somebody might want to manage, in bulk; ``system`` as for ``read``.
+
+        What is built in, or made by the system itself, is not found.
+        """
+        ...
+
+    def express(self, live: Live, found: Found) -> Expression | None:
+        """The entry that says what ``live`` is and no more; None for what only the entries of other resources say."""
+        ...
+
+
+@runtime_checkable
+class FiledKind(ImportableKind, Protocol):
+    """A kind that is also kept in files of Consul's own."""
+
+    def in_file(self, file: str, text: str) -> Iterable[Live]:
+        """The resources of this kind in the text of one file, nothing when it holds none. Raises ValueError when it cannot be read at all."""
         ...

@@ -24,6 +24,12 @@ class HclError(ValueError):
         self.what = what
 
 
+class Numeral(str):
+    """A number as it was written. In ACL rules, where Consul wants text, it is text."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One entry of a body: ``service "web" { … }`` has the keys ``service`` and ``web``. ``line`` counts from 1; JSON tells none (0)."""
@@ -221,8 +227,10 @@ class _Parser:
         if _is_boolean(token):
             return token.text == "true"
         match token.type:
-            case "string" | "heredoc" | "number":
+            case "string" | "heredoc":
                 return token.text
+            case "number":
+                return Numeral(token.text)
             case "{":
                 return self.body("}")
             case "[":

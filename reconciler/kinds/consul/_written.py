@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from reconciler.manifest.models import Entry, HeaderMatch, HttpMatch, Intention, IntentionPermission, IntentionSource, Manifest, TerminatingGateway
 
-_HTTP: Final = {"path_exact": "PathExact", "path_prefix": "PathPrefix", "path_regex": "PathRegex", "methods": "Methods"}
-_HEADER: Final = {
+HTTP: Final = {"path_exact": "PathExact", "path_prefix": "PathPrefix", "path_regex": "PathRegex", "methods": "Methods"}
+HEADER: Final = {
     "name": "Name",
     "present": "Present",
     "exact": "Exact",
@@ -20,7 +20,7 @@ _HEADER: Final = {
     "invert": "Invert",
     "ignore_case": "IgnoreCase",
 }
-_LINK: Final = {"ca_file": "CAFile", "cert_file": "CertFile", "key_file": "KeyFile", "sni": "SNI"}
+LINK: Final = {"ca_file": "CAFile", "cert_file": "CertFile", "key_file": "KeyFile", "sni": "SNI"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def written_entries(manifest: Manifest) -> Iterator[Written]:
 
 
 def _gateway(gateway: TerminatingGateway) -> dict[str, Any]:
-    return _with_meta({"Services": [{"Name": name, **_renamed(link, _LINK)} for name, link in gateway.services.items()]}, gateway.meta)
+    return _with_meta({"Services": [{"Name": name, **_renamed(link, LINK)} for name, link in gateway.services.items()]}, gateway.meta)
 
 
 def _intention(intention: Intention) -> dict[str, Any]:
@@ -65,11 +65,11 @@ def _permission(permission: IntentionPermission) -> dict[str, Any]:
 
 def _http(match: HttpMatch) -> dict[str, Any]:
     headers = {"Header": [_header(header) for header in match.header]} if match.header is not None else {}
-    return {**_renamed(match, _HTTP), **headers}
+    return {**_renamed(match, HTTP), **headers}
 
 
 def _header(header: HeaderMatch) -> dict[str, Any]:
-    return _renamed(header, _HEADER)
+    return _renamed(header, HEADER)
 
 
 def _renamed(model: object, names: dict[str, str]) -> dict[str, Any]:

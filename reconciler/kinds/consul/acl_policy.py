@@ -8,13 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Final
 
+from reconciler.kinds.consul._filed import is_named, policy_in_file
 from reconciler.kinds.consul._order import planned
+from reconciler.kinds.consul._rule_mapping import as_mapping
 from reconciler.kinds.consul._rules import canonical_text, recorded, semantic, understand, understand_mapping
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import AclPolicy as Entry
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import LostRace, ManifestError
+from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.value import JSON, Semantic
@@ -97,6 +100,41 @@ class AclPolicy:
         """Remove it, by its ID: one that was made anew under its name is not touched."""
         system.delete_policy(planned(order).raw["ID"])
 
+    def find(self, system: ConsulReader) -> list[Live]:
+        """Every policy that is not built in, each read by itself for its rules."""
+        wanted = [stub["ID"] for stub in system.policies() if not _is_builtin(stub)]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            policies = [policy for policy in pool.map(system.policy, wanted) if policy]
+        return [_live(self.address(policy["Name"]), policy, semantic(policy.get("Rules") or "")) for policy in policies]
+
+    def express(self, live: Live, found: Found) -> Expression:  # noqa: ARG002  # it refers to nothing
+        """Its rules as a mapping where that means the same, else as text."""
+        return _expressed(live.address.segments[0], live.fields, (live.raw["note"],) if live.raw.get("note") else ())
+
+    def in_file(self, file: str, text: str) -> list[Live]:
+        """The rules that are a file, or the policy that it describes. Raises ValueError when it is neither HCL nor JSON."""
+        found = policy_in_file(file, text)
+        if found is None:
+            return []
+        name, description, rules = found
+        note = "" if is_named(file) else f"the file {file} does not say its name: correct it"
+        return [Live(self.address(name), {"description": description, "rules": semantic(rules)}, raw={"note": note})]
+
+
+def _expressed(name: str, fields: Mapping[str, Any], notes: tuple[str, ...]) -> Expression:
+    rules = fields["rules"].written
+    mapping = as_mapping(rules)
+    body = {"description": fields["description"]} if fields["description"] else {}
+    body["rules"] = mapping if mapping is not None else rules
+    return Expression(("mesh_credentials", "policies"), name, body, _services(name, rules), notes=notes)
+
+
+def _services(name: str, rules: str) -> tuple[str, ...]:
+    """The services that rules name, first the one after which the policy is called."""
+    named = sorted(understand(rules).rules.get("service", {}))
+    main = max((service for service in named if name.startswith(service)), key=len, default=None)
+    return tuple(sorted(named, key=lambda service: (service != main, service)))
+
 
 def policy_hash(name: str, description: str, rules: str, datacenters: Iterable[str]) -> str:
     """The ``Hash`` that Consul computes of a policy: base64 of BLAKE2b-256 over all of it (docs/facts.md: Consul 2)."""
@@ -115,7 +153,6 @@ def _known_rules(want: Wanted, stub: Mapping[str, JSON]) -> Semantic | None:
 
 
 def _live(address: Address, stub: Mapping[str, JSON], rules: Semantic | None) -> Live:
-    builtin = stub["ID"].startswith("00000000-0000-0000-0000-")
     return Live(
         address,
         {"description": stub.get("Description") or "", **({"rules": rules} if rules is not None else {})},
@@ -123,9 +160,13 @@ def _live(address: Address, stub: Mapping[str, JSON], rules: Semantic | None) ->
         created_index=stub["CreateIndex"],
         revision=stub["Hash"],
         witness=_witness(stub),
-        foreign="is built into Consul" if builtin else "",
+        foreign="is built into Consul" if _is_builtin(stub) else "",
         raw={"ID": stub["ID"]},
     )
+
+
+def _is_builtin(policy: Mapping[str, JSON]) -> bool:
+    return str(policy["ID"]).startswith("00000000-0000-0000-0000-")
 
 
 def _witness(policy: Mapping[str, JSON]) -> JSON:

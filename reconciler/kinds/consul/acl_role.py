@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
+from reconciler.kinds.consul._grant_entry import granted
 from reconciler.kinds.consul._grants import GrantRules, declared_grants, grants_body, links, live_grants
 from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import LostRace
+from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.value import JSON
@@ -74,6 +76,14 @@ class AclRole:
     def delete(self, system: Consul, order: Order) -> None:
         """Remove it, by its ID: one that was made anew under its name is not touched."""
         system.delete_role(planned(order).incarnation or "")
+
+    def find(self, system: ConsulReader) -> list[Live]:
+        """Every role; none is built in."""
+        return [_live(self.address(role["Name"]), role) for role in system.roles()]
+
+    def express(self, live: Live, found: Found) -> Expression:  # noqa: ARG002  # it refers to nothing
+        """What it is linked to."""
+        return granted("roles", live, stated(live.fields, self.rules))
 
 
 def _live(address: Address, role: Mapping[str, JSON]) -> Live:

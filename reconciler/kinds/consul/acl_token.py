@@ -9,12 +9,14 @@ from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from reconciler.kinds.consul._durations import go_text, nanoseconds
+from reconciler.kinds.consul._grant_entry import granted, is_made_by_somebody, labelled
 from reconciler.kinds.consul._grants import GrantRules, declared_grants, grants_body, link_body, linked, links, live_grants
 from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import AclToken as Entry
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace
+from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import FieldRules, Made, Order, Permission, ReplacingKind, Wanted
 from reconciler.model.record import State
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
@@ -126,6 +128,15 @@ class AclToken:
         token = system.read_token(accessor)
         if token is not None and _incarnation(token) == incarnation:
             system.delete_token(accessor)
+
+    def find(self, system: ConsulReader) -> list[Live]:
+        """Every token that somebody made: not the anonymous one, not the bootstrap token, not those that a login made."""
+        tokens = [token for token in system.tokens() if is_made_by_somebody(token)]
+        return [_live(Wanted(self.address(label), ""), token) for label, token in labelled(tokens)]
+
+    def express(self, live: Live, found: Found) -> Expression:  # noqa: ARG002  # it refers to nothing
+        """What it is linked to, and the accessor by which it is adopted. Never its secret."""
+        return granted("tokens", live, stated(live.fields, self.rules))
 
 
 def accessor_of(owner: str, label: str, rotation: int, *unalterable: str) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_args
 
 from reconciler.kinds.consul._entries import DECLARATIONS, Declaration
+from reconciler.kinds.consul._filed import entries
 from reconciler.kinds.consul._forms import free_paths, significant_paths, whole_paths
 from reconciler.kinds.consul._free import FreeMapRules
 from reconciler.kinds.consul._order import planned
+from reconciler.kinds.consul._short_entries import in_section
 from reconciler.kinds.consul._surroundings import Surroundings, entry_address
 from reconciler.kinds.consul._values import Reading
 from reconciler.kinds.consul._written import Written, written_entries
 from reconciler.manifest.loaded import LoadedManifest
+from reconciler.manifest.mesh import ConfigEntryKind
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import ManifestError
+from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.value import JSON
@@ -23,6 +27,7 @@ from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.reader import ConsulReader
 
 _WITHOUT_SEGMENT: Final = ("mesh", "operator")
+_KINDS: Final = frozenset(get_args(ConfigEntryKind))
 _FORMS: Final = tuple(declaration.form for declaration in DECLARATIONS.values())
 
 
@@ -90,6 +95,27 @@ class ConfigEntry:
         live = planned(order)
         system.delete_config_entry(live.raw["Kind"], live.raw["Name"], cas=live.revision)
 
+    def find(self, system: ConsulReader) -> list[Live]:
+        """Every entry of every kind, those that are not known here included."""
+        return [_live(entry_address(entry["Kind"], _name_of(entry)), entry) for entry in system.config_entries()]
+
+    def express(self, live: Live, found: Found) -> Expression:  # noqa: ARG002  # it refers to nothing
+        """In the section that its kind has, where that can say all of it; else in ``config_entries``, with Consul's field names."""
+        kind, name = live.raw["Kind"], live.raw["Name"]
+        declaration = DECLARATIONS.get(kind)
+        services = (name, *_linked(live.fields)) if declaration is None or declaration.read not in _WITHOUT_SEGMENT else ()
+        if declaration is None:
+            return Expression(services=services, why_not=f"{kind} is not supported yet")
+        fields = stated(live.fields, self.rules)
+        short = in_section(declaration.section, fields)
+        if short is not None:
+            return Expression((declaration.section,), name, short, services)
+        return Expression(("config_entries",), None, {"Kind": kind, "Name": name, **declaration.form.body(fields)}, services)
+
+    def in_file(self, file: str, text: str) -> list[Live]:  # noqa: ARG002  # the text says it all
+        """The entries of a file, in any spelling. Raises ValueError when it is neither HCL nor JSON."""
+        return [_live(entry_address(e["Kind"], e["Name"]), {"CreateIndex": 0, "ModifyIndex": 0, **e}) for e in entries(text) if e["Kind"] in _KINDS]
+
 
 def _fields(manifest: LoadedManifest, written: Written, faults: list[Diagnostic]) -> dict[str, Any]:
     reading = Reading(strict=True)
@@ -135,6 +161,12 @@ def _live(address: Address, entry: Mapping[str, JSON]) -> Live:
         revision=entry["ModifyIndex"],
         raw={"Kind": entry["Kind"], "Name": _name_of(entry)},
     )
+
+
+def _linked(fields: Mapping[str, Any]) -> list[str]:
+    """The services that a gateway stands in for."""
+    services = fields.get("Services")
+    return [name for name in services if name != "*"] if isinstance(services, Mapping) else []
 
 
 def _name_of(entry: Mapping[str, JSON]) -> str:

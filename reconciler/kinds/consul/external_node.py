@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
 from reconciler.kinds.consul._catalog import is_agent, node_address, nodes_with_services, service_address
+from reconciler.kinds.consul._filed import registrations
 from reconciler.kinds.consul._free import FreeMapRules
 from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import ExternalService
 from reconciler.model.address import Address
+from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, OnRemoval, SystemType
 from reconciler.model.value import JSON, Value
@@ -69,6 +71,21 @@ class ExternalNode:
         contents = system.node_services(live.raw["Node"]) or {}
         services = sorted(service["ID"] for service in contents.get("Services") or ())
         return f"not empty (service {services[0]!r}{' and others' if len(services) > 1 else ''})" if services else ""
+
+    def find(self, system: ConsulReader) -> list[Live]:
+        """Every node that no agent runs on."""
+        live = self.read(system, [Wanted(self.address(node["Node"]), "") for node in system.nodes() if not node.get("PeerName")])
+        return [one for one in live if not one.foreign]
+
+    def express(self, live: Live, found: Found) -> Expression | None:  # noqa: ARG002  # it refers to nothing
+        """The entries of its services say what it is; without one it cannot be said."""
+        if live.occupants or live.incarnation is None:
+            return None
+        return Expression(why_not="no service lies on it, and a node is only declared with one")
+
+    def in_file(self, file: str, text: str) -> list[Live]:  # noqa: ARG002  # the text says it all
+        """The nodes that bodies of a registration would make. Raises ValueError when the file is neither HCL nor JSON."""
+        return [Live(self.address(n["Node"]), {"address": n["Address"], "meta": n["Meta"]}) for n, _ in registrations(text)]
 
 
 def _declared(manifest: LoadedManifest, address: Address, entries: list[tuple[str, ExternalService]]) -> Desired:

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Final
 
 from reconciler.kinds.consul import _checks
 from reconciler.kinds.consul._catalog import is_agent, node_address, nodes_with_services, service_address
+from reconciler.kinds.consul._external_entry import expressed
+from reconciler.kinds.consul._filed import registrations
 from reconciler.kinds.consul._free import FreeMapRules
 from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
@@ -15,6 +17,7 @@ from reconciler.manifest.models import ExternalService as Entry
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import ManifestError
+from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.value import JSON, Path, Value
@@ -97,6 +100,22 @@ class ExternalService:
     def hindrance(self, system: Consul, live: Live) -> str:  # noqa: ARG002  # nodes look at them
         """Nothing hinders."""
         return ""
+
+    def find(self, system: ConsulReader) -> list[Live]:
+        """Every service on a node that no agent runs on."""
+        nodes = [node for node in nodes_with_services(system).values() if not is_agent(node)]
+        return [_live(service_address(n["Node"], s["ID"]), n, s) for n in nodes for s in n.get("Services") or ()]
+
+    def express(self, live: Live, found: Found) -> Expression:
+        """It and its node, under its name when no other has it."""
+        return expressed(live, found)
+
+    def in_file(self, file: str, text: str) -> list[Live]:  # noqa: ARG002  # the text says it all
+        """The body of a registration with ``/v1/catalog/register``. Raises ValueError when the file is neither HCL nor JSON."""
+        return [
+            _live(service_address(node["Node"], service["ID"]), node, {"CreateIndex": 0, "ModifyIndex": 0, **service})
+            for node, service in registrations(text)
+        ]
 
 
 def _lost_fields(manifest: LoadedManifest, label: str, entry: Entry) -> Iterator[Diagnostic]:

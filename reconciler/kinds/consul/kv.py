@@ -10,12 +10,17 @@ from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import KvEntry, is_sensitive_key
 from reconciler.model.address import Address
+from reconciler.model.importing import Expression, Found, Needed, variable
 from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.secret import Reference, Secret
 from reconciler.model.value import Digest, Value, is_secret
 from reconciler.systems.consul.client import Consul, KvPair
 from reconciler.systems.consul.reader import ConsulReader
+
+_OURS: Final = "reconciler/"
+_LOCK_FLAGS: Final = frozenset({0x2DDCCBC058A50C18, 0xE0F69A2BAA414DE0})
+"""What ``consul lock`` and Consul's Go library write as flags of their locks and semaphores."""
 
 
 class Kv:
@@ -79,6 +84,26 @@ class Kv:
         """Nothing hinders."""
         return ""
 
+    def find(self, system: ConsulReader) -> list[Live]:
+        """Every key but this tool's own, and what is a lock or a semaphore."""
+        pairs = (pair for key, pair in system.all_keys().items() if not key.startswith(_OURS) and not _is_lock(pair))
+        return [_live(Wanted(self.address(pair.key), ""), pair) for pair in pairs]
+
+    def express(self, live: Live, found: Found) -> Expression:
+        """Its value, or an environment variable where that is a secret by the key's name or by what else is known of it."""
+        key, text = live.address.segments[0], live.outputs["value"].reveal()
+        folder = key.partition("/")[0] if "/" in key else ""
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            return Expression(services=(folder,), why_not="its value is not text")
+        masked = bool(text) and (is_sensitive_key(key) or found.is_a_secret(live.address))
+        if masked and "\0" in text:
+            return Expression(services=(folder,), why_not="its value is a secret with the character NUL, which no environment variable can hold")
+        value = Needed(variable("kv", key), f"the value of {live.address}") if masked else text
+        body = {"value": value, "flags": live.fields["flags"]} if live.fields["flags"] else value
+        return Expression(("kv",), key, body, (folder,) if folder else ())
+
 
 def _declared(key: str, entry: KvEntry) -> dict[str, Value]:
     masked = isinstance(entry.value, str) and entry.is_masked(key)
@@ -110,6 +135,10 @@ def _is_masked(want: Wanted) -> bool:
         return is_sensitive_key(want.address.segments[0])
     wanted_secret = want.desired is not None and is_secret(want.desired.fields["value"])
     return wanted_secret or (want.record is not None and not isinstance(want.record.specification.get("value"), str | Digest))
+
+
+def _is_lock(pair: KvPair) -> bool:
+    return bool(pair.session) or pair.flags in _LOCK_FLAGS
 
 
 def _base64(text: str) -> str:

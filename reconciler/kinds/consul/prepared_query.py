@@ -11,6 +11,7 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import PreparedQuery as Entry
 from reconciler.model.address import Address
 from reconciler.model.errors import LostRace, Rejected
+from reconciler.model.importing import Expression, Found, Needed, stated, variable
 from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.secret import Hidden, Reference, Secret
@@ -18,6 +19,7 @@ from reconciler.model.value import JSON, Value
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.reader import ConsulReader
 
+_NAMELESS: Final = "any-name"
 _UNREADABLE: Final = "<hidden>"
 _SERVICE: Final = {
     "service": "Service",
@@ -103,6 +105,25 @@ class PreparedQuery:
     def delete(self, system: Consul, order: Order) -> None:
         """Remove it, by its ID: one that was made anew under its name is not touched."""
         system.delete_query(planned(order).incarnation or "")
+
+    def find(self, system: ConsulReader) -> list[Live]:
+        """Every query that has a name or is a template, and is not bound to a session."""
+        live = [_live(self.address(query["Name"]), query) for query in system.queries() if query["Name"] or query["Template"]["Type"]]
+        return [one for one in live if not one.foreign]
+
+    def express(self, live: Live, found: Found) -> Expression:
+        """What it asks for; its token as a reference."""
+        name, fields = live.address.segments[0], stated(live.fields, self.rules)
+        token = fields.pop("token", None)
+        body: dict[str, Any] = {key: fields[key] for key in ("service", "dns_ttl", "template") if key in fields}
+        notes: tuple[str, ...] = ()
+        if isinstance(token, Hidden):
+            notes = (f"its token is not said: {token.why}",)
+        elif isinstance(token, Secret):
+            holder = found.holder_of(token)
+            body["token"] = {"kv": holder.segments[0]} if holder else Needed(variable("query", name, "token"), f"the token of {live.address}")
+        said = body if name else {"name": "", **body}
+        return Expression(("prepared_queries",), name or _NAMELESS, said, (live.fields["service"]["service"],), notes=notes)
 
 
 def _declared(entry: Entry) -> dict[str, Value]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Final, LiteralString
 
 from reconciler.kinds.postgres import _contents
@@ -19,6 +20,7 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import Database
 from reconciler.model.address import Address
 from reconciler.model.errors import AccessDenied, LostRace, Rejected, Unreachable
+from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.record import State
 from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
@@ -38,6 +40,13 @@ SELECT d.oid::text AS oid, d.datname::text AS name, pg_catalog.pg_get_userbyid(d
        d.datconnlimit AS connection_limit,
        d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT') AS can_connect
   FROM pg_catalog.pg_database d WHERE d.datname::text = ANY(%(wanted)s::text[])"""
+_EVERY_NAME: Final[LiteralString] = (
+    "SELECT d.datname::text AS name FROM pg_catalog.pg_database d WHERE NOT d.datistemplate AND d.datname <> 'postgres' ORDER BY 1"
+)
+_USUAL: Final[LiteralString] = """
+SELECT pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding, d.datcollate::text AS lc_collate, d.datctype::text AS lc_ctype
+  FROM pg_catalog.pg_database d WHERE d.datname = 'template0'"""
+_NAME_WORDS: Final = ("name", "database", "db")
 _OID: Final[LiteralString] = "SELECT d.oid::text AS oid FROM pg_catalog.pg_database d WHERE d.datname::text = %(name)s"
 _IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_database d WHERE d.oid::text = %(oid)s AND d.datname::text = %(name)s"
 # What a run that was killed had sent goes on: Postgres looks for its client only when it has something to tell.
@@ -142,6 +151,24 @@ class PostgresDatabase:
             system.run_outside_transaction(sql("DROP DATABASE {}{}", Name(name), force))
         except InUse as fault:
             raise Rejected(f"{fault}{_named(system.query(_SESSIONS, {'name': name}))}") from fault
+
+    def find(self, system: Postgres) -> list[Live]:
+        """Every database but templates and ``postgres``."""
+        names = [row["name"] for row in system.query(_EVERY_NAME)]
+        usual = {k: normal_locale(v) for k, v in system.query(_USUAL)[0].items()}
+        live = self.read(system, [Wanted(self.address(system.name, name), "") for name in names])
+        return [replace(one, raw=usual) for one in live]
+
+    def express(self, live: Live, found: Found) -> Expression:
+        """Its owner and connection limit; encoding and locale where they are not those of template0."""
+        server, name = live.address.segments
+        label, said = found.label(server, name)
+        keys = found.keys_with(name, _NAME_WORDS)
+        if live.fields["connection_limit"] == _INVALID:
+            return Expression(services=(name,), goes_with=keys, why_not="an interrupted DROP DATABASE has left it, and it can only be dropped")
+        fields = {k: v for k, v in stated(live.fields, self.rules).items() if v != live.raw.get(k)}
+        owner = Address.of("db-role", server, live.fields["owner"])
+        return Expression(("databases",), label, {**said, **fields}, (name,), keys, (owner,) if owner in found.live else ())
 
 
 KIND = PostgresDatabase()

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, LiteralString
 
-from reconciler.kinds.postgres import _role_removal, _role_settings
+from reconciler.kinds.postgres import _role_entry, _role_removal, _role_settings
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import DbRole
 from reconciler.model.address import Address
+from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
 from reconciler.model.secret import Hidden, Reference, Secret
@@ -59,6 +60,7 @@ _WITH_PASSWORDS: Final[LiteralString] = (
 _WITHOUT_PASSWORDS: Final[LiteralString] = (
     _ROLES + "NULL::text AS password FROM pg_catalog.pg_roles r WHERE r.rolname::text = ANY(%(wanted)s::text[])"
 )
+_EVERY_NAME: Final[LiteralString] = "SELECT r.rolname::text AS name FROM pg_catalog.pg_roles r ORDER BY 1"
 _IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_roles r WHERE r.oid::text = %(oid)s AND r.rolname::text = %(name)s"
 
 
@@ -133,6 +135,16 @@ class DatabaseRole:
     def delete(self, system: Postgres, order: Order) -> None:
         """DROP OWNED in each database that knows the role, for its privileges or with consent for its objects too; then DROP ROLE."""
         _role_removal.remove(system, order)
+
+    def find(self, system: Postgres) -> list[Live]:
+        """Every role but Postgres' own, the superuser that the server was made with, and ``postgres``."""
+        names = [row["name"] for row in system.query(_EVERY_NAME)]
+        live = self.read(system, [Wanted(self.address(system.name, name), "") for name in names if name != "postgres"])
+        return [one for one in live if not one.foreign]
+
+    def express(self, live: Live, found: Found) -> Expression:
+        """What differs from Postgres' defaults, and where its password comes from."""
+        return _role_entry.expressed(live, found, stated(live.fields, self.rules))
 
 
 KIND = DatabaseRole()

@@ -125,6 +125,12 @@ class Consul:
             raise hidden(f'key:read on "{prefix}"', self.settings)
         return pairs
 
+    def list_keys(self) -> tuple[dict[str, KvPair], bool]:
+        """All entries, and whether Consul says that it left some out. A transaction takes no empty prefix, and here is no key in the path."""
+        reply = self.http.send("GET", "/v1/kv/", query=[("recurse", "true"), *_FROM_THE_LEADER], accept={404})
+        pairs = [KvPair.of(entry) for entry in (reply.json() if reply.status == 200 else [])]
+        return {pair.key: pair for pair in pairs}, reply.is_filtered
+
     # --- ACL ----------------------------------------------------------------------------------------------------------------------------
 
     def list_policies(self) -> Listing:

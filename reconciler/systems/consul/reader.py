@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from reconciler.model.value import JSON
 from reconciler.systems.consul.client import Consul, KvPair, Listing
@@ -18,9 +18,9 @@ _WORTH_A_TREE: Final = 2
 class ConsulReader:
     """The lists of one observation, remembered; threads may share it. What it gives belongs to all: it must not be changed.
 
-    ``filtered`` names the lists of which Consul says that it left something out (``config_entries``, ``nodes``, ``node_services``, ``queries``).
-    Whether that matters is for those to say who know which names are wanted. Single keys are always complete: one that may not be read is
-    AccessDenied.
+    ``filtered`` names the lists of which Consul says that it left something out (``config_entries``, ``nodes``, ``node_services``, ``queries``,
+    ``keys``). Whether that matters is for those to say who know which names are wanted. Single keys are always complete: one that may not be
+    read is AccessDenied.
     """
 
     def __init__(self, consul: Consul) -> None:
@@ -29,7 +29,7 @@ class ConsulReader:
         self._before = consul.requests
         self._guard = threading.Lock()
         self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._answers: dict[str, JSON] = {}
+        self._answers: dict[str, Any] = {}
         self._pairs: dict[str, KvPair | None] = {}
 
     @property
@@ -69,6 +69,13 @@ class ConsulReader:
         """All nodes with their services and checks."""
         return self._list("node_services", self.consul.list_node_services)
 
+    def all_keys(self) -> dict[str, KvPair]:
+        """Every KV entry that the token may read; ``filtered`` says whether there are others."""
+        pairs, is_filtered = self._once("all keys", self.consul.list_keys)
+        if is_filtered:
+            self.filtered.add("keys")
+        return dict(pairs)
+
     def keys(self, keys: Iterable[str]) -> dict[str, KvPair]:
         """The entries of these keys that exist. Raises AccessDenied when one may not be read.
 
@@ -105,7 +112,7 @@ class ConsulReader:
             self.filtered.add(name)
         return listing
 
-    def _once(self, name: str, ask: Callable[[], JSON]) -> JSON:
+    def _once(self, name: str, ask: Callable[[], Any]) -> Any:
         with self._asking_for(name):
             if name not in self._answers:
                 self._answers[name] = ask()

@@ -1,0 +1,68 @@
+"""Which of what was found is taken: what was asked for, and with a service all that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.importing.request import Request
+from reconciler.kinds import all_kinds
+from reconciler.model.address import Address, matches
+from reconciler.model.importing import Expression, Found
+from reconciler.model.kind import ImportableKind
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One resource and how it is said. ``group`` is the service it stands with."""
+
+    address: Address
+    said: Expression
+    group: str = ""
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Everything that the entry declares."""
+        return (self.address, *self.said.also)
+
+
+def entries(found: Found) -> list[Entry]:
+    """Every resource that has an entry of its own, or cannot have one, by address."""
+    said: list[Entry] = []
+    for address in sorted(found.live):
+        kind = all_kinds()[address.kind]
+        expression = kind.express(found.live[address], found) if isinstance(kind, ImportableKind) else None
+        if expression is not None:
+            said.append(Entry(address, expression))
+    by_address = {entry.address: entry for entry in said}
+    return [Entry(entry.address, entry.said, _group(entry, by_address)) for entry in said]
+
+
+def chosen(every: Sequence[Entry], request: Request) -> list[Entry]:
+    """Those that were asked for."""
+    belonging = _belonging(every, request.services) if request.services else {entry.address for entry in every}
+    return [entry for entry in every if entry.address in belonging and _is_asked_for(entry, request)]
+
+
+def _is_asked_for(entry: Entry, request: Request) -> bool:
+    of_a_kind = not request.kinds or any(address.kind in request.kinds for address in entry.addresses)
+    return of_a_kind and (not request.globs or any(matches(glob, address) for glob in request.globs for address in entry.addresses))
+
+
+def _belonging(every: Sequence[Entry], services: Iterable[str]) -> set[Address]:
+    """What is about one of the services, and what goes with that or is brought by it."""
+    names = {service.lower() for service in services}
+    belonging = {entry.address for entry in every if any(service.lower() in names for service in entry.said.services)}
+    while True:
+        more = {entry.address for entry in every if not belonging.isdisjoint(entry.said.goes_with)}
+        more |= {brought for entry in every if entry.address in belonging for brought in entry.said.brings}
+        if more <= belonging:
+            return belonging
+        belonging |= more
+
+
+def _group(entry: Entry, by_address: Mapping[Address, Entry], seen: frozenset[Address] = frozenset()) -> str:
+    """The service of what the entry goes with, or else its own."""
+    following = [by_address[address] for address in entry.said.goes_with if address in by_address and address not in seen]
+    groups = (_group(one, by_address, seen | {entry.address}) for one in following)
+    return next(filter(None, groups), entry.said.services[0] if entry.said.services else "")

@@ -1,0 +1,97 @@
+"""Everything that is live, kind by kind, and who owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from reconciler.engine.connections import Connections
+from reconciler.importing.request import Request
+from reconciler.kinds import all_kinds
+from reconciler.model.address import Address
+from reconciler.model.errors import AccessDenied
+from reconciler.model.importing import Found
+from reconciler.model.kind import ImportableKind
+from reconciler.model.record import Record
+from reconciler.model.resource import CONSUL, Live, System
+from reconciler.ownership import records
+from reconciler.systems.consul.reader import ConsulReader
+
+_POSTGRES_IS_MEANT: Final = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE", "PGUSER")
+_TOGETHER: Final = "@"
+"""The incarnation of what is made in one transaction with its record, which tells nothing from anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found, and what is to be said about the looking itself."""
+
+    found: Found
+    warnings: tuple[str, ...]
+
+
+def look(connections: Connections, request: Request) -> Look:
+    """Read all kinds that can be imported: those that may be chosen, and the others for what entries refer to, as far as they may be read."""
+    warnings: list[str] = []
+    reader = ConsulReader(connections.consul)
+    kinds = [kind for kind in all_kinds().values() if isinstance(kind, ImportableKind)]
+    live = [(CONSUL, one) for kind in kinds if kind.system == "consul" for one in _find(kind, reader, request)]
+    servers = _servers(connections, request, kinds, warnings)
+    for server in servers:
+        postgres = connections.postgres(server)
+        live += [(System("postgres", server), one) for kind in kinds if kind.system == "postgres" for one in kind.find(postgres)]
+    if reader.filtered:
+        hidden = ", ".join(sorted(name.replace("_", " ") for name in reader.filtered))
+        warnings.append(f"Consul left out what the token may not read, in: {hidden}; use a token that may read more")
+    if connections.consul.settings.token is None:
+        warnings.append("no Consul token is given: what the anonymous token may not read is missing, and Consul does not say what")
+    named = {system: connections.identity(system) for system in [CONSUL, *(System("postgres", server) for server in servers)]}
+    found, owned = _with_their_records(live, _records(connections, named), named, request.name)
+    return Look(Found(found, owned, connections.server_names()), tuple(warnings))
+
+
+def _find(kind: ImportableKind, reader: ConsulReader, request: Request) -> Iterable[Live]:
+    try:
+        return list(kind.find(reader))
+    except AccessDenied:
+        if request.may_want(kind.name):
+            raise
+        return ()
+
+
+def _servers(connections: Connections, request: Request, kinds: Iterable[ImportableKind], warnings: list[str]) -> list[str]:
+    """The Postgres servers to ask: when they are asked for, or when the manifest or the environment says where they are."""
+    wanted = [kind.name for kind in kinds if kind.system == "postgres" and request.may_want(kind.name)]
+    if not wanted:
+        return []
+    is_named = any(name in request.kinds or any(glob.startswith(f"{name}/") for glob in request.globs) for name in wanted)
+    if is_named or connections.loaded.manifest.postgres or any(connections.environ.get(name) for name in _POSTGRES_IS_MEANT):
+        return connections.server_names()
+    warnings.append("Postgres was not looked at: nothing says where it is; set PGHOST, or give --connections")
+    return []
+
+
+def _records(connections: Connections, named: Mapping[System, str]) -> list[Record]:
+    names = {(system.type, identity): system for system, identity in named.items()}
+    return [records.decode(pair, all_kinds(), names) for pair in connections.consul.kv_tree(records.PREFIX).values()]
+
+
+def _with_their_records(
+    live: Iterable[tuple[System, Live]], known: Iterable[Record], identities: Mapping[System, str], name: str
+) -> tuple[dict[Address, Live], dict[Address, Record]]:
+    """What is live, by address, and the records of it. What this manifest owns has the address that its record says."""
+    known = list(known)
+    by_address = {record.address: record for record in known}
+    by_incarnation = {(r.address.kind, r.system_identity, r.incarnation or ""): r for r in known if r.incarnation not in (None, _TOGETHER)}
+    found: dict[Address, Live] = {}
+    owned: dict[Address, Record] = {}
+    for system, each in live:
+        one = each
+        record = by_incarnation.get((one.address.kind, identities[system], one.incarnation or "")) or by_address.get(one.address)
+        if record is not None:
+            # the label of a token is nobody's but the manifest's
+            one = replace(one, address=record.address) if record.owner == name else one
+            owned[one.address] = record
+        found[one.address] = one
+    return found, owned

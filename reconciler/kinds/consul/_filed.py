@@ -1,0 +1,138 @@
+"""What is found in files of Consul's own: HCL and JSON, policies, config entries and registrations in any of their spellings.
+
+HCL is read as Consul reads it, version 1 (:mod:`_hcl`); a block that stands several times is a list.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any, Final
+
+from reconciler.kinds.consul._hcl import Body, HclValue, Numeral, parse
+from reconciler.kinds.consul._rules import NAMED, SCALARS, understand
+from reconciler.model.value import JSON
+
+_NAMELESS: Final = frozenset({"acl", "acl-policy", "acl_policy", "policies", "policy", "rules"})
+"""Files that are called after what they hold."""
+
+
+def documents(text: str) -> list[dict[str, JSON]]:
+    """The mappings at the top of a file. Raises ValueError when it is neither HCL nor JSON."""
+    if text.lstrip().startswith("["):
+        whole = json.loads(text)
+        return [part for part in whole if isinstance(part, dict)]
+    try:
+        return [_plain_body(parse(text))]
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def entries(text: str) -> Iterator[dict[str, JSON]]:
+    """The config entries of a file, each with ``Kind`` and ``Name`` in this spelling; those of an agent's ``config_entries.bootstrap`` too."""
+    for document in documents(text):
+        bootstrap = _get(_get(document, "configentries"), "bootstrap")
+        for candidate in (document, *(bootstrap if isinstance(bootstrap, list) else [bootstrap])):
+            kind = _get(candidate, "kind")
+            name = _get(candidate, "name") or ("mesh" if kind == "mesh" else None)
+            if isinstance(kind, str) and isinstance(name, str):
+                yield {**{key: value for key, value in candidate.items() if _folded(key) not in ("kind", "name")}, "Kind": kind, "Name": name}
+
+
+def registrations(text: str) -> Iterator[tuple[dict[str, JSON], dict[str, JSON]]]:
+    """The nodes and services that bodies of ``/v1/catalog/register`` would register, as Consul would list them."""
+    for document in documents(text):
+        node, address, service = (_get(document, key) for key in ("node", "address", "service"))
+        name = _get(service, "service")
+        if not (isinstance(node, str) and isinstance(address, str) and isinstance(name, str)):
+            continue
+        yield (
+            {"Node": node, "Address": address, "Meta": _get(document, "nodemeta") or {}},
+            {
+                "ID": _get(service, "id") or name,
+                "Service": name,
+                "Kind": _get(service, "kind") or "",
+                "Port": _get(service, "port") or 0,
+                "Address": _get(service, "address") or "",
+                "Meta": _get(service, "meta") or {},
+                "Tags": _get(service, "tags") or [],
+            },
+        )
+
+
+def policy_in_file(file: str, text: str) -> tuple[str, str, str] | None:
+    """Name, description and rules of the policy that a file describes, or whose rules it is; None when it is neither."""
+    found = documents(text)
+    if len(found) != 1:
+        return None
+    name, rules = _get(found[0], "name"), _get(found[0], "rules")
+    if isinstance(name, str) and isinstance(rules, str):
+        return name, str(_get(found[0], "description") or ""), rules
+    return (_name(PurePath(file), text), "", text) if _are_rules(found[0]) else None
+
+
+def is_named(file: str) -> bool:
+    """Whether a file with rules is called after its policy, and not after what it holds."""
+    return PurePath(file).stem.lower() not in _NAMELESS
+
+
+def _are_rules(document: Mapping[str, JSON]) -> bool:
+    """Whether most of what stands at the top is an ACL rule; a service's definition and an agent's settings have some of the same names."""
+    known = [key for key in document if key.lower() in (*SCALARS, *NAMED)]
+    is_definition = isinstance(_get(document.get("service"), "name"), str) or isinstance(_get(document, "acl"), Mapping)
+    return bool(known) and not is_definition and 2 * len(known) > len(document)
+
+
+def _name(path: PurePath, text: str) -> str:
+    services = understand(text).rules.get("service")
+    if is_named(str(path)):
+        base = path.stem
+    elif isinstance(services, Mapping) and services:
+        base = f"{next(iter(services))}-policy"
+    else:
+        base = f"{path.parent.name or 'imported'}-policy"
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", base)
+
+
+def _get(value: JSON, key: str) -> JSON:
+    """The value of ``key``, which is in lower case and has no underscores, in whatever spelling it stands."""
+    return next((v for k, v in value.items() if _folded(k) == key), None) if isinstance(value, Mapping) else None
+
+
+def _folded(key: str) -> str:
+    return key.replace("_", "").lower()
+
+
+def _plain(value: HclValue) -> Any:
+    if isinstance(value, Body):
+        return _plain_body(value)
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return _number(value) if isinstance(value, Numeral) else value
+
+
+def _plain_body(body: Body) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    several: set[str] = set()
+    for item in body.items:
+        first, *inner = item.keys
+        value = _plain(item.value)
+        for key in reversed(inner):
+            value = {key: value}
+        if first not in result:
+            result[first] = value
+        elif first in several:
+            result[first].append(value)
+        else:
+            several.add(first)
+            result[first] = [result[first], value]
+    return result
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text, 0)
+    except ValueError:
+        return float(text) if re.search("[.eE]", text) else int(text, 10)
