@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SCHEMAS := manifest plan
+SCHEMAS := manifest plan events
 
 # the first Python that is new enough; `make PYTHON=…` to choose
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \

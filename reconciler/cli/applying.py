@@ -6,7 +6,7 @@ from typing import Literal
 
 from reconciler.cli.approval import ask, can_ask
 from reconciler.cli.connecting import check, connected
-from reconciler.cli.failures import masked
+from reconciler.cli.failures import error_text, exit_code_of
 from reconciler.cli.interruption import Interruption
 from reconciler.cli.options import Choices, Output, Target
 from reconciler.cli.progress import Watch, status_line
@@ -28,7 +28,7 @@ def run(operation: Literal["apply", "destroy"], target: Target, output: Output, 
     with Interruption() as interruption, connected(target, output, choices.timeout_s) as (connections, log), status_line(output) as line:
         from reconciler.engine import operations
 
-        watch = Watch(line, log)
+        watch = Watch(line, log, report.follow)
         approved = False
 
         def approve(plan: Plan) -> bool:
@@ -44,22 +44,29 @@ def run(operation: Literal["apply", "destroy"], target: Target, output: Output, 
                 watch.begin(plan.changes)
             return approved
 
+        report.begin(connections.loaded.name)
         line.show(f"Reading what is live for {connections.loaded.name}…", at_once=True)
         try:
             plan, outcome = operations.apply(
                 connections, choices.options(destroy=operation == "destroy"), approve=approve, progress=watch, stop=interruption.stop
             )
-        except Exception as failure:
-            if not approved:
+        except BaseException as failure:
+            line.clear()
+            why = error_text(failure)
+            if not approved or not isinstance(failure, Exception):
+                report.give_up(exit_code_of(failure), why)
                 raise
             # The run broke off after it had begun to write: what was done is the first thing that a person must know.
-            line.clear()
-            report.finish_broken(watch.so_far("an error, see below"))
-            why = str(failure) if isinstance(failure, ReconcilerError) else f"a mistake in reconciler: {type(failure).__name__}: {failure}"
-            raise Incomplete(masked(why)) from failure
+            report.finish_broken(watch.so_far("an error, see below"), why)
+            raise Incomplete(why) from failure
         line.clear()
-        report.finish(plan, outcome)
-        return _exit_code(plan, outcome, approved=approved)
+        exit_code = _exit_code(plan, outcome, approved=approved)
+        report.finish(plan, outcome, exit_code=exit_code)
+        if outcome is None and plan.refusals:
+            refuse(plan)
+        elif exit_code == 1:
+            say(f"{PROGRAM}: not approved; nothing was changed")
+        return exit_code
 
 
 def refuse(plan: Plan) -> int:
@@ -73,8 +80,5 @@ def _exit_code(plan: Plan, outcome: Outcome | None, *, approved: bool) -> int:
     if outcome is not None:
         return outcome.exit_code
     if plan.refusals:
-        return refuse(plan)
-    if plan.is_empty or approved:
-        return 0
-    say(f"{PROGRAM}: not approved; nothing was changed")
-    return 1
+        return REFUSED
+    return 0 if plan.is_empty or approved else 1

@@ -58,6 +58,15 @@ def report(failure: BaseException, verbosity: Verbosity) -> None:
         say(f"{PROGRAM}: error: {_sentence(failure, verbosity)}")
 
 
+def error_text(failure: BaseException) -> str:
+    """What went wrong, for a report that a program reads, without secrets."""
+    from reconciler.model.errors import ReconcilerError
+
+    if isinstance(failure, KeyboardInterrupt | click.Abort):
+        return "interrupted"
+    return masked(str(failure) if isinstance(failure, ReconcilerError) else f"a mistake in reconciler: {type(failure).__name__}: {failure}")
+
+
 def masked(text: str) -> str:
     """``text`` without any secret that this process still holds: an exception from a library may have quoted one.
 

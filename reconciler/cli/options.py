@@ -45,7 +45,7 @@ def deletion_limit(text: str) -> str:
 class Output:
     """How results and logs are written."""
 
-    format: Literal["text", "json"] = "text"
+    format: Literal["text", "json", "markdown"] = "text"
     json_into: Path | None = None
     color: ColorChoice = "auto"
     verbose: int = 0
@@ -101,7 +101,13 @@ _FILES_OR_NAME: Final = (
     ),
 )
 _OUTPUT: Final = (
-    click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to write on standard output."),
+    click.option(
+        "--format",
+        type=click.Choice(["text", "json", "markdown"]),
+        default="text",
+        show_default=True,
+        help="What to write on standard output; markdown is for a comment on a merge request.",
+    ),
     click.option("--json-into", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, readable=False), help="Also write the JSON to FILE."),
 )
 _LOOKS: Final = (

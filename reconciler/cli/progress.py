@@ -6,7 +6,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -76,11 +76,12 @@ def status_line(output: Output) -> StatusLine:
 
 
 class Watch:
-    """Follows the changes of one apply; called by whichever thread makes them."""
+    """Follows the changes of one apply; called by whichever thread makes them. ``tell`` is told each stage as well."""
 
-    def __init__(self, line: StatusLine, log: Log) -> None:
+    def __init__(self, line: StatusLine, log: Log, tell: Callable[[Progress], None] = lambda _: None) -> None:
         self._line = line
         self._log = log
+        self._tell = tell
         self._lock = threading.Lock()
         self._planned: tuple[Change, ...] = ()
         self._ended: dict[Address, ChangeOutcome] = {}
@@ -92,6 +93,7 @@ class Watch:
 
     def __call__(self, progress: Progress) -> None:
         """One change has reached a stage."""
+        self._tell(progress)
         change, action = progress.change, str(progress.change.action)
         if progress.stage == "started":
             self._log.debug("started", address=str(change.address), action=action)

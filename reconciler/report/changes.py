@@ -44,11 +44,16 @@ def shown_fields(change: Change) -> tuple[FieldChange, ...]:
 
 def head(change: Change, paint: Paint) -> str:
     """``~ kv/app/name (manifest changed, drifted)``."""
-    reasons = [str(reason) for reason in change.reasons]
-    if change.action is Action.RECORD:
-        reasons = ["record only", *(str(r) for r in change.reasons if r is Reason.UNFINISHED)]
+    reasons = head_reasons(change)
     symbol = paint(SYMBOLS[change.action], COLOURS[change.action])
     return f"{symbol} {paint(visible(str(change.address)), Colour.HEADING)}" + (f" ({', '.join(reasons)})" if reasons else "")
+
+
+def head_reasons(change: Change) -> list[str]:
+    """Why, in a few words each."""
+    if change.action is Action.RECORD:
+        return ["record only", *(str(r) for r in change.reasons if r is Reason.UNFINISHED)]
+    return [str(reason) for reason in change.reasons]
 
 
 def change_lines(change: Change, paint: Paint) -> list[str]:

@@ -35,7 +35,7 @@ def plan_document(plan: Plan, operation: shape.OperationName, outcome: Outcome |
         "warnings": list(plan.warnings),
         "counts": _counts([c.action for c in plan.changes]),
         "summary": drift_line(plan) if operation == "drift" else plan_line(plan, destroy=operation == "destroy"),
-        "outcome": None if outcome is None else _outcome(outcome),
+        "outcome": None if outcome is None else outcome_document(outcome),
     }
 
 
@@ -47,26 +47,41 @@ def dumps(document: Mapping[str, Any]) -> str:
     characters of one: a backslash, ``udcXX``.
     """
     text = "{\n" + ",\n".join(f"{json.dumps(key)}: {_lines(value)}" for key, value in document.items()) + "\n}"
-    if not text.replace("\n", "").isprintable():
-        text = "".join(char if char == "\n" or char.isprintable() else _escape(char) for char in text)
-    return text + "\n"
+    return _printable(text) + "\n"
 
 
 def plan_schema() -> dict[str, Any]:
     """The JSON Schema of :class:`~reconciler.report.documents.PlanDocument`."""
     from pydantic import TypeAdapter  # imported late: only this needs it
 
-    schema = TypeAdapter(shape.PlanDocument).json_schema()
+    return closed_schema(TypeAdapter(shape.PlanDocument).json_schema(), "reconciler plan, format version 1")
+
+
+def closed_schema(schema: dict[str, Any], title: str) -> dict[str, Any]:
+    """A schema of our shapes that takes no other keys, with descriptions on one line."""
     for definition in (schema, *schema["$defs"].values()):
-        definition["additionalProperties"] = False
-        definition["description"] = " ".join(definition["description"].split()).replace("``", "`")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "reconciler plan, format version 1"}
+        if "properties" in definition:
+            definition["additionalProperties"] = False
+        if "description" in definition:
+            definition["description"] = " ".join(definition["description"].split()).replace("``", "`")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}
+
+
+def one_line(document: Mapping[str, Any]) -> str:
+    """A document on one line, as one of several in a stream; otherwise like :func:`dumps`."""
+    return _printable(_COMPACT.encode(document)) + "\n"
 
 
 def _lines(value: Any) -> str:
     if isinstance(value, list) and value:
         return "[\n" + ",\n".join(map(_COMPACT.encode, value)) + "\n]"
     return _COMPACT.encode(value)
+
+
+def _printable(text: str) -> str:
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(char if char == "\n" or char.isprintable() else _escape(char) for char in text)
 
 
 def _escape(char: str) -> str:
@@ -158,14 +173,15 @@ def _counts(actions: list[Any]) -> shape.CountsDocument:
     return {"add": n["add"], "change": n["change"], "replace": n["replace"], "delete": n["delete"], "adopt": n["adopt"], "forget": n["forget"]}
 
 
-def _outcome(outcome: Outcome) -> shape.OutcomeDocument:
+def outcome_document(outcome: Outcome) -> shape.OutcomeDocument:
+    """What became of an apply."""
     results = sorted(outcome.results, key=lambda r: r.change.address)
     return {
         "complete": outcome.complete,
         "interrupted": outcome.interrupted,
         "stopped": outcome.stopped,
         "results": [_result(result) for result in results],
-        "not_converged": [_not_converged(item) for item in sorted(outcome.not_converged, key=lambda n: n.change.address)],
+        "not_converged": [not_converged_document(item) for item in sorted(outcome.not_converged, key=lambda n: n.change.address)],
         "applied": _counts([r.change.action for r in results if r.status is Status.APPLIED]),
         "failed": outcome.count(Status.FAILED),
         "not_attempted": outcome.count(Status.NOT_ATTEMPTED),
@@ -184,5 +200,6 @@ def _result(result: ChangeOutcome) -> shape.ResultDocument:
     }
 
 
-def _not_converged(item: NotConverged) -> shape.NotConvergedDocument:
+def not_converged_document(item: NotConverged) -> shape.NotConvergedDocument:
+    """A resource that was written and still differs."""
     return {"address": str(item.change.address), "fields": [_field(field) for field in item.fields]}

@@ -30,7 +30,7 @@ def plan_text(plan: Plan, paint: Paint = PLAIN, *, destroy: bool = False) -> str
 def drift_text(plan: Plan, paint: Paint = PLAIN) -> str:
     """What somebody else did since the last apply: ``what was applied → what is live``, the other way round than in a plan."""
     changes = sorted(plan.changes, key=lambda c: c.address)
-    parts = [_drift_lines(change, paint) for change in changes]
+    parts = [drift_lines(change, paint) for change in changes]
     parts += [_unreadable(plan, set(), paint), _refusals(plan, paint), [PARTIAL] if plan.partial else []]
     heading = [[paint(f"Since {visible(plan.name)} was last applied (applied → live):", Colour.HEADING)]] if changes else []
     return _joined([*heading, *parts, [paint(drift_line(plan), Colour.HEADING)]])
@@ -70,13 +70,15 @@ def _refusals(plan: Plan, paint: Paint) -> list[str]:
     return [paint("Refused:", Colour.HEADING), *indented(lines)] if lines else []
 
 
-def _drift_lines(change: Change, paint: Paint) -> list[str]:
-    symbol, colour, what = _drift(change)
+def drift_lines(change: Change, paint: Paint) -> list[str]:
+    """One resource that drifted: what was done to it, and its fields."""
+    symbol, colour, what = drifted_how(change)
     lines = [line for field in change.fields for line in field_lines(_turned(field), paint)]
     return [f"{paint(symbol, colour)} {paint(visible(str(change.address)), Colour.HEADING)} ({what})", *indented(lines)]
 
 
-def _drift(change: Change) -> tuple[str, Colour, str]:
+def drifted_how(change: Change) -> tuple[str, Colour, str]:
+    """What somebody did to a resource: a symbol, its colour, and words."""
     if Reason.RECREATED in change.reasons:
         return "-/+", Colour.REMOVED, str(Reason.RECREATED)
     if change.action is Action.CREATE:

@@ -34,6 +34,11 @@ class Run:
         """Standard output as JSON."""
         return json.loads(self.out)
 
+    @property
+    def events(self) -> list[Any]:
+        """Standard output as JSON, one document a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
     def __str__(self) -> str:
         return f"reconciler {' '.join(self.arguments)}\nexit code {self.code}\n--- standard output\n{self.out}--- standard error\n{self.err}"
 

@@ -84,6 +84,7 @@ def in_an_error() -> None:
 
 LEAKS: dict[str, Callable[[], None]] = {
     "standard output of apply": in_a_plan,
+    "job summary": in_a_plan,
     "records": in_a_record,
     "log file": in_a_log,
     "Postgres log": in_the_log_of_postgres,

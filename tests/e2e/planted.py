@@ -46,6 +46,7 @@ class Planted:
         (folder / "print-secret").write_text(EXEC_SCRIPT)
         self.environment = {**command.environment, "CONSUL_HTTP_ADDR": self.http.address, "PGHOST": self.sql.host, "PGPORT": str(self.sql.port)}
         self.environment["CONSUL_HTTP_AUTH"] = self.plant("CONSUL_HTTP_AUTH", "user:{}").value
+        self.environment["GITHUB_STEP_SUMMARY"] = str(folder / "job.summary")
         self.program = command.program
         self.manifest = self._manifest()
         self.write(self.manifest)
@@ -157,6 +158,9 @@ class Planted:
             evidence.add("records", key, value)
         for path in self.folder.glob("*.log"):
             evidence.add("log file", path.read_bytes())
+            path.unlink()
+        for path in self.folder.glob("*.summary"):
+            evidence.add("job summary", path.read_bytes())
             path.unlink()
         for path in self.folder.glob("*.json"):
             evidence.add("JSON file", path.read_bytes())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.broken import PLACES
 from tests.e2e.canaries import Evidence, canary, known, mark
 from tests.e2e.leaky import LEAKS
 from tests.e2e.planted import Planted
@@ -22,6 +23,7 @@ LOOKS = {
         itertools.product(("text", "json"), ("", "-v", "-vv")), itertools.cycle(("text", "json", "json", "text")), strict=False
     )
 }
+LOOKS["markdown"] = ("--format", "markdown", "--log-format", "json")
 LOG = ("--log-file", "run.log")
 KEEPS = (*LOG, "--json-into", "run.json")
 
@@ -42,9 +44,10 @@ def test_no_secret_is_seen_when_all_goes_well(planted, looks):
     planted.run("plan", "mesh.yaml", *looks, *KEEPS, expect=0)
     planted.run("apply", "mesh.yaml", "--auto-approve", *looks, *KEEPS, expect=0)
     everything_is_in_use(planted)
-    planted.run("owned", "list", *looks, *LOG, expect=0)
+    listing = without_format(looks) if "markdown" in looks else looks
+    planted.run("owned", "list", *listing, *LOG, expect=0)
     for key in ("kv/app/generated", "db-role/default/literal") if "-vv" in looks else ("kv/app/long",):
-        planted.run("owned", "show", key, "mesh.yaml", *looks, *LOG, expect=0)
+        planted.run("owned", "show", key, "mesh.yaml", *listing, *LOG, expect=0)
     somebody_changes_them(planted)
     planted.run("drift", "mesh.yaml", *looks, *KEEPS, expect=2)
     planted.run("apply", "mesh.yaml", "--auto-approve", *looks, *KEEPS, expect=0)
@@ -248,6 +251,31 @@ def test_the_connection_to_consul_breaks_in_the_middle_of_a_write(planted, path)
 def test_the_connection_to_postgres_breaks_in_the_middle_of_a_write(planted):
     planted.interfere = lambda write: Fate.CUT if isinstance(write, Statement) else None
     fails_in_silence(planted, 3, said="the connection was lost")
+
+
+@pytest.mark.parametrize(
+    ("place", "looks"), [*itertools.product(PLACES, ("text-vv", "json-vv")), ("a role is created", "text"), ("a role is created", "markdown")]
+)
+def test_an_exception_that_nobody_expected_quotes_no_secret(planted, place, looks):
+    """Raised inside of an apply, by a kind: what it quotes is masked in what is said of it, in the traceback, in the log and in each report."""
+    working, planted.program, looks = planted.program, ("-m", "tests.e2e.broken", place), LOOKS[looks]
+    before_it_writes = place == "roles are read"
+    run = planted.run("apply", "mesh.yaml", "--auto-approve", *looks, *KEEPS, expect=1 if before_it_writes else 3)
+    assert "RuntimeError" in run.err
+    assert "cannot go on with" in run.err, "the exception is told"
+    if not before_it_writes:
+        assert "(secret)" in run.err
+        assert planted.evidence.all("job summary") and planted.evidence.all("log file") and planted.evidence.all("JSON file")
+    if "-vv" in looks:
+        assert "Traceback (most recent call last)" in run.err
+        assert f"{PLACES[place][1]} does not understand" in run.err, "with its cause"
+    if "json" in looks and looks[1] == "json":
+        assert "cannot go on with" in run.events[-1]["error"]
+    assert planted.finds() == []
+    planted.program = working
+    planted.run("apply", "mesh.yaml", "--auto-approve", *looks, *KEEPS, expect=0)
+    everything_is_in_use(planted)
+    assert planted.finds() == []
 
 
 MISTAKES = {

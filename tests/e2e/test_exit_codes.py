@@ -20,18 +20,24 @@ kv:
   app/name: files
 """
 NOTHING_DONE = "0 added, 0 changed, 0 replaced, 0 deleted, 0 adopted, 0 forgotten"
-FORMATS = ("text", "json")
-PLAN_SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "plan.schema.json").read_text()))
+FORMATS = ("text", "json", "markdown")
+PLAN_SCHEMA, EVENT_SCHEMA = (Draft202012Validator(json.loads((ROOT / "schemas" / f"{n}.schema.json").read_text())) for n in ("plan", "events"))
 
 
 def ends(run, code, last, err=""):
     """The exit code, and the summary: in text the last line, in JSON a field of a valid document."""
     assert run.code == code, str(run)
     assert run.err == err, str(run)
-    if "json" in run.arguments:
+    if "json" in run.arguments and run.arguments[0] in ("apply", "destroy"):
+        for event in run.events:
+            EVENT_SCHEMA.validate(event)
+        assert [e["event"] for e in run.events[:2]] == ["run begun", "plan"]
+        assert (run.events[-1]["event"], run.events[-1]["summary"], run.events[-1]["exit_code"]) == ("outcome", last, code)
+    elif "json" in run.arguments:
         PLAN_SCHEMA.validate(run.json)
-        outcome = run.json["outcome"]
-        assert (outcome or run.json)["summary"] == last
+        assert run.json["summary"] == last
+    elif "markdown" in run.arguments:
+        assert run.out.split("\n")[3] == f"**{last}**"
     else:
         assert run.last == last
         assert run.out.endswith("\n") and not run.out.endswith("\n\n")
@@ -58,7 +64,8 @@ def test_the_life_of_a_manifest(command, write, output):
     write(TWO.replace("files", "{value: files, protect: true}"))
     recorded = command("plan", file, *as_, "--detailed-exitcode")
     ends(recorded, 2, "Plan: 0 to add, 1 to change, 0 to replace, 0 to delete, 0 to adopt, 0 to forget.")
-    assert ("~ kv/app/name (record only)" if output == "text" else '"action": "record"') in recorded.out
+    said = {"text": "~ kv/app/name (record only)", "json": '"action": "record"', "markdown": "| `~` | `kv/app/name` | record only |"}
+    assert said[output] in recorded.out
     write(TWO)
     ends(command("destroy", file, *as_, "--auto-approve"), 0, "Apply complete: 0 added, 0 changed, 0 replaced, 2 deleted, 0 adopted, 0 forgotten.")
     ends(command("destroy", file, *as_, "--auto-approve"), 0, "No changes. There is nothing to destroy.")
@@ -76,7 +83,7 @@ def test_what_is_in_the_way_and_drift(command, consul, write, live_consul, outpu
     for arguments in (("plan", "--detailed-exitcode"), ("apply", "--auto-approve")):
         run = command(*arguments, file, *as_)
         ends(run, 5, "Plan: 1 to add, 0 to change, 0 to replace, 0 to delete, 0 to adopt, 0 to forget.", refused(1))
-        assert "to take it over and change it: reconciler apply --adopt 'kv/app/name' mesh.yaml" in run.out
+        assert "to take it over and change it: reconciler apply --adopt 'kv/app/name' mesh.yaml" in " ".join(run.out.split())
     assert live_consul() == before
     ends(
         command("apply", "--auto-approve", "--adopt", "kv/app/*", file, *as_),
@@ -101,8 +108,11 @@ def test_an_apply_that_does_not_get_to_its_end(reconciler, write, postgres18, ou
     if output == "text":
         assert "\nApplied:\n    + kv/app/name\n\nFailed:\n    + db-role/default/app (create): " + why in run.out
         assert "\nNot attempted:\n    + database/default/app (create): db-role/default/app was not applied\n" in run.out
+    elif output == "markdown":
+        assert "| `+` | `database/default/app` | **not attempted**: `db-role/default/app was not applied` |" in run.out
+        assert f"| `+` | `db-role/default/app` | **failed**: `{why}" in run.out
     else:
-        results = {result["address"]: result for result in run.json["outcome"]["results"]}
+        results = {result["address"]: result for result in run.events[-1]["outcome"]["results"]}
         assert {address: result["status"] for address, result in results.items()} == {
             "database/default/app": "not attempted",
             "db-role/default/app": "failed",
@@ -191,10 +201,10 @@ USAGE = {
     ("plan", "--nope", "mesh.yaml"): "No such option '--nope'.",
     ("apply", "--max-deletes", "x", "mesh.yaml"): "Invalid value for '--max-deletes': 'x' is neither a number nor a percentage, such as 12 or 30%.",
     ("destroy", "--name", "mesh", "mesh.yaml"): "FILE excludes --name and --connections: those are for a manifest whose file is gone.",
-    ("drift", "--format", "yaml", "mesh.yaml"): "Invalid value for '--format': 'yaml' is not one of 'text', 'json'.",
+    ("drift", "--format", "yaml", "mesh.yaml"): "Invalid value for '--format': 'yaml' is not one of 'text', 'json', 'markdown'.",
     ("owned", "show"): "Missing argument 'ADDRESS'.",
     ("unlock",): "Missing argument 'FILE|NAME'.",
-    ("schema",): "Missing argument '{manifest|plan}'. Choose from: manifest, plan. See reconciler schema --help",
+    ("schema",): "Missing argument '{manifest|plan|events}'. Choose from: manifest, plan, events. See reconciler schema --help",
     ("validate", "--format", "json", "mesh.yaml"): "No such option '--format'.",
     ("version", "x"): "Got unexpected extra argument (x)",
     ("plna",): "No such command 'plna'. Did you mean 'plan'?",
@@ -216,5 +226,5 @@ def test_a_mistake_on_the_command_line_is_said_in_one_line(command, write, argum
 def test_commands_that_ask_nobody(command):
     nobody = Command(command.folder, {"PATH": command.environment["PATH"]})
     assert nobody("version", expect=0).out == f"reconciler {__version__}\n"
-    for name in ("manifest", "plan"):
+    for name in ("manifest", "plan", "events"):
         assert nobody("schema", name, expect=0).out == (ROOT / "schemas" / f"{name}.schema.json").read_text("utf-8")

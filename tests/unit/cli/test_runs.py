@@ -1,79 +1,18 @@
 """What a run writes where, and its exit code, for everything that the operations can answer."""
 
-import io
 import json
 import os
 import stat
-from typing import Any
 
 import pytest
 
-from reconciler.cli import approval
 from reconciler.engine import operations
-from reconciler.engine.operations import Progress
-from reconciler.model.change import Refusal
 from reconciler.model.errors import Locked, LockLost, Refused, Unreachable
-from reconciler.model.outcome import ChangeOutcome, Outcome, Status
+from reconciler.model.outcome import Outcome
 from reconciler.model.secret import Secret
-from tests.unit.report.samples import SECRET, TYPICAL, address, plan
+from tests.unit.report.samples import DONE, FAILED, REFUSED, SECRET, TYPICAL, plan
 
 LAST = "Plan: 1 to add, 2 to change, 1 to replace, 3 to delete, 1 to adopt, 1 to forget."
-REFUSED = plan(*TYPICAL.changes, refusals=(Refusal("protected", address("kv/app/old"), "is protected", "owned unprotect"),))
-DONE = Outcome(tuple(ChangeOutcome(change, Status.APPLIED) for change in TYPICAL.changes))
-FAILED = Outcome((ChangeOutcome(TYPICAL.changes[0], Status.FAILED, "boom"), *DONE.results[1:]))
-
-
-@pytest.fixture
-def planned(monkeypatch):
-    """Makes ``plan`` and ``drift`` answer."""
-
-    def answer(made):
-        def operation(*_, **__):
-            if isinstance(made, BaseException):
-                raise made
-            return made
-
-        monkeypatch.setattr(operations, "plan", operation)
-        monkeypatch.setattr(operations, "drift", operation)
-
-    return answer
-
-
-@pytest.fixture
-def applied(monkeypatch):
-    """Makes ``apply`` plan ``made`` and answer; what it was asked is kept."""
-    asked: dict[str, Any] = {}
-
-    def answer(made, outcome=DONE):
-        def operation(connections, options, *, approve, progress, stop):
-            asked.update(options=options, name=connections.loaded.name)
-            if isinstance(made, BaseException):
-                raise made
-            if made.is_empty or made.refusals or not approve(made):
-                return made, None
-            if isinstance(outcome, BaseException):
-                progress(Progress(made.changes[0], "started"))
-                progress(Progress(made.changes[0], "applied", seconds=0.25))
-                raise outcome
-            for result in outcome.results:
-                progress(Progress(result.change, result.status.value, result.why, result.seconds))
-            return made, outcome
-
-        monkeypatch.setattr(operations, "apply", operation)
-        return asked
-
-    return answer
-
-
-@pytest.fixture
-def terminal(monkeypatch):
-    """Pretends that there is a person, who answers."""
-
-    def person(answer):
-        monkeypatch.setattr(approval, "is_terminal", lambda _: True)
-        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-
-    return person
 
 
 @pytest.mark.parametrize(
@@ -194,12 +133,13 @@ def test_a_run_that_breaks_off_still_says_what_was_done(run, manifest, applied, 
     assert str(failure) in err
 
 
-def test_json_of_an_apply_is_one_document(run, manifest, applied, tmp_path):
+def test_json_into_a_file_is_one_document_whatever_the_format(run, manifest, applied, tmp_path):
     applied(TYPICAL)
     stored = tmp_path / "report.json"
-    _, out, _ = run("apply", manifest, "--auto-approve", "--format", "json", "--json-into", str(stored))
-    assert json.loads(out)["outcome"]["complete"]
-    assert stored.read_text("utf-8") == out
+    for form in ("text", "json", "markdown"):
+        run("apply", manifest, "--auto-approve", "--format", form, "--json-into", str(stored))
+        document = json.loads(stored.read_text("utf-8"))
+        assert (document["operation"], document["outcome"]["complete"]) == ("apply", True)
     assert stat.S_IMODE(stored.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir() if "report" in path.name] == ["report.json"]
 
@@ -208,7 +148,7 @@ def test_with_json_the_person_who_is_asked_still_sees_the_plan(run, manifest, ap
     applied(TYPICAL)
     terminal("yes\n")
     _, out, err = run("apply", manifest, "--format", "json")
-    assert json.loads(out)["operation"] == "apply"
+    assert json.loads(out.splitlines()[0])["operation"] == "apply"
     assert LAST in err.splitlines()
 
 
@@ -237,7 +177,7 @@ def test_a_mistake_of_ours_has_no_traceback(run, manifest, planned):
     planned(ZeroDivisionError("division by zero"))
     code, out, err = run("plan", manifest)
     assert (code, out) == (1, "")
-    assert err.startswith("reconciler: error: this is a mistake in reconciler: ZeroDivisionError at test_runs.py:")
+    assert err.startswith("reconciler: error: this is a mistake in reconciler: ZeroDivisionError at conftest.py:")
     assert err.count("\n") == 1
 
 

@@ -41,7 +41,7 @@ def test_help(run, arguments):
         (["apply", "--lock-timeout", "5", "x"], "'5' is not a duration: write a number and its unit, such as 30s or 5m. See reconciler apply --help"),
         (["apply", "--max-deletes", "-1", "x"], "'-1' is neither a number nor a percentage, such as 12 or 30%. See reconciler apply --help"),
         (["apply", "--parallelism", "0", "x"], "0 is not in the range 1<=x<=256. See reconciler apply --help"),
-        (["plan", "--format", "yaml", "x"], "'yaml' is not one of 'text', 'json'. See reconciler plan --help"),
+        (["plan", "--format", "yaml", "x"], "'yaml' is not one of 'text', 'json', 'markdown'. See reconciler plan --help"),
         (["destroy"], "Missing FILE, or --name when the file is gone. See reconciler destroy --help"),
         (
             ["destroy", "--name", "x", "y.yaml"],
@@ -52,7 +52,7 @@ def test_help(run, arguments):
             "Invalid value for --name: 'No Name' is not a manifest's name. See reconciler destroy --help",
         ),
         (["owned", "shwo"], "No such command 'shwo'. Did you mean 'show'? See reconciler owned --help"),
-        (["schema", "events"], "'events' is not one of 'manifest', 'plan'. See reconciler schema --help"),
+        (["schema", "state"], "'state' is not one of 'manifest', 'plan', 'events'. See reconciler schema --help"),
     ],
 )
 def test_a_mistake_of_usage_is_one_line_and_exit_code_1(run, arguments, said):

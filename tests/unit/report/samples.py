@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.model.address import Address
-from reconciler.model.change import Action, Change, FieldChange, Plan, Reason
+from reconciler.model.change import Action, Change, FieldChange, Plan, Reason, Refusal
+from reconciler.model.outcome import ChangeOutcome, Outcome, Status
 from reconciler.model.resource import CONSUL, Dependant, Desired, Live, OnRemoval, Place, System
 from reconciler.model.secret import Generate
 from reconciler.model.value import Semantic
@@ -64,3 +65,7 @@ TYPICAL = plan(
     change("config-entry/proxy-defaults", Action.ADOPT, Reason.ADOPTED, removal=OnRemoval.RETAIN),
     change("kv/app/zone", Action.RECORD, Reason.MANIFEST),
 )  # fmt: skip
+
+REFUSED = plan(*TYPICAL.changes, refusals=(Refusal("protected", address("kv/app/old"), "is protected", "owned unprotect"),))
+DONE = Outcome(tuple(ChangeOutcome(change, Status.APPLIED) for change in TYPICAL.changes))
+FAILED = Outcome((ChangeOutcome(TYPICAL.changes[0], Status.FAILED, "boom"), *DONE.results[1:]))

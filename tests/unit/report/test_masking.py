@@ -12,6 +12,7 @@ from reconciler.model.outcome import ChangeOutcome, NotConverged, Outcome, Statu
 from reconciler.model.secret import KNOWN_AFTER_APPLY, Generate, Hidden, Reference, Secret, SecretSource
 from reconciler.model.value import ABSENT, WITHHELD, Digest
 from reconciler.report.json import dumps, plan_document
+from reconciler.report.markdown import plan_markdown
 from reconciler.report.outcome import outcome_text
 from reconciler.report.text import drift_text, plan_text
 from tests.unit.report.samples import SECRET, address, change, desired, plan, rules, update
@@ -58,6 +59,7 @@ def reports(fields, created):
     yield drift_text(replace(whole, changes=(changed,)))
     yield outcome_text(outcome)
     yield dumps(plan_document(whole, "apply", outcome))
+    yield from (plan_markdown(whole), plan_markdown(replace(whole, changes=(changed,)), "drift"), plan_markdown(whole, "apply", outcome))
 
 
 @pytest.mark.parametrize("one", MASKED, ids=lambda v: type(v).__name__)
