@@ -47,7 +47,7 @@ def _consul(mesh: Mesh) -> dict[str, Any]:
     names = [node["Node"] for node in mesh.http("GET", "/v1/catalog/nodes")]
     pairs = mesh.http("GET", "/v1/kv/?recurse") or []
     return {
-        "policies": _listed(mesh, "/v1/acl/policies"),
+        "policies": [_without(mesh.http("GET", f"/v1/acl/policy/{p['ID']}")) for p in mesh.http("GET", "/v1/acl/policies")],
         "tokens": [_unordered(row) for row in _listed(mesh, "/v1/acl/tokens")],
         "acl roles": [_unordered(row) for row in _listed(mesh, "/v1/acl/roles")],
         "queries": _listed(mesh, "/v1/query"),
