@@ -15,6 +15,7 @@ from tests.importing.made_by_others import cases, load_case, make, meaning
 from tests.laws.mesh import Mesh
 
 CASES = cases()
+ABSENT = pytest.mark.skip(reason="the cases are not at hand")
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def mesh(consul, postgres18, tmp_path):
     return Mesh(consul, postgres18, tmp_path)
 
 
-@pytest.fixture(params=CASES or [pytest.param(None, marks=pytest.mark.skip(reason="the cases are not at hand"))], ids=lambda p: p and p.stem)
+@pytest.fixture(params=[pytest.param(path, id=path.stem) for path in CASES] or [pytest.param(None, marks=ABSENT)])
 def case(request):
     return load_case(request.param)
 
