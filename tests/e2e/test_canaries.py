@@ -87,6 +87,22 @@ def test_a_secret_that_the_manifest_no_longer_has_is_not_shown(planted):
     assert planted.finds() == []
 
 
+@pytest.mark.parametrize("verbosity", ["", "-vv"])
+def test_no_secret_is_imported(planted, verbosity):
+    planted.run("apply", "mesh.yaml", "--auto-approve", expect=0)
+    planted.live("theirs/api-token", "live, masked by the key's name")
+    password = planted.plant("a password under a key that does not look like one", user="theirs").value
+    planted.consul.put("/v1/kv/theirs/harmless", password.encode())
+    planted.postgres.query(f"CREATE ROLE theirs LOGIN PASSWORD '{password}'")
+    loud = [*filter(None, [verbosity]), *LOG]
+    planted.run("import", *loud, expect=0)
+    planted.run("import", "--owned-too", *loud, expect=0)
+    assert "theirs/harmless" in planted.run("import", "--name", "canaries", *loud, expect=0).out
+    planted.run("import", "--owned-too", "--out", "imported.json", *loud, expect=0)
+    planted.run("import", "--kind", "kv", "--kind", "acl-token", "no-such/*", *loud, expect=1)
+    assert planted.finds() == []
+
+
 def everything_is_in_use(planted):
     """The secrets have reached their systems: what is searched for is what was really used."""
     values = {c.value for c in planted.canaries}

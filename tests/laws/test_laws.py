@@ -6,6 +6,11 @@ import uuid
 
 import pytest
 
+from reconciler.engine.operations import Connections
+from reconciler.importing.operations import import_live, importable_kinds
+from reconciler.importing.request import Request
+from reconciler.manifest.loading import load_text
+from reconciler.manifest.tree import plain
 from reconciler.model.change import Action, Reason
 
 from .specimens import SPECIMENS
@@ -156,3 +161,25 @@ def test_what_is_protected_is_not_deleted(mesh, specimen):
     assert ("protected", specimen.address) in [(r.rule, str(r.address)) for r in plan.refusals]
     assert specimen.exists(mesh)
     mesh.apply_all(specimen.manifest)
+
+
+@only_those(lambda one: one.kind.partition("/")[0] in importable_kinds())
+def test_what_is_imported_is_adopted_as_it_is(mesh, specimen):
+    specimen.make(mesh)
+    name = specimen.manifest["name"]
+    with Connections(load_text(f"version: 1\nname: {name}\n"), mesh.environment) as connections:
+        imported = import_live(connections, Request(name, kinds=(specimen.kind.partition("/")[0],)))
+    # secrets of others are not ours to say
+    wanted = without_secrets(plain(load_text(imported.text).document))
+    plan = mesh.plan(wanted)
+    assert not plan.refusals
+    assert {(c.action, c.fields) for c in plan.changes} == {(Action.ADOPT, ())}
+    # a token's label is nobody's but a manifest's, and names have the case that whoever made it gave them
+    assert specimen.kind == "acl-token" or specimen.address.lower() in {str(c.address).lower() for c in plan.changes}
+
+
+def without_secrets(value):
+    """A manifest without the fields whose values would have to be known."""
+    if isinstance(value, dict):
+        return {k: without_secrets(v) for k, v in value.items() if not (isinstance(v, dict) and v.keys() == {"env"})}
+    return [without_secrets(v) for v in value] if isinstance(value, list) else value

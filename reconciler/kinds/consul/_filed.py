@@ -21,10 +21,9 @@ _NAMELESS: Final = frozenset({"acl", "acl-policy", "acl_policy", "policies", "po
 
 def documents(text: str) -> list[dict[str, JSON]]:
     """The mappings at the top of a file. Raises ValueError when it is neither HCL nor JSON."""
-    if text.lstrip().startswith("["):
-        whole = json.loads(text)
-        return [part for part in whole if isinstance(part, dict)]
     try:
+        if text.lstrip().startswith("["):
+            return [part for part in json.loads(text) if isinstance(part, dict)]
         return [_plain_body(parse(text))]
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
