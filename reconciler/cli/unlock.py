@@ -43,9 +43,9 @@ def command(choices: Choices, output: Output, *, manifest: str, connections: str
         return yes or ask(f'The lock is held by {visible(holder)}. Take it away? Only "yes" is accepted: ')
 
     with connected(target, output, choices.timeout_s) as (opened, _):
-        from reconciler.engine import operations
+        from reconciler.engine import custody
 
-        taken = operations.unlock(opened, opened.loaded.name, confirm)
+        taken = custody.unlock(opened, opened.loaded.name, confirm)
         name = opened.loaded.name
     emit(f"{name} was not locked.\n" if taken is None else f"{name} is unlocked; the lock was held by {visible(taken)}.\n")
 

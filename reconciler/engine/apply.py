@@ -34,7 +34,7 @@ def run(
     """Apply ``plan`` under ``lock``. The faults of single changes are in the outcome; nothing is raised for them."""
     orders = Orders(situation, limits)
     writes = Writes(situation, connections, orders, Bookkeeping(situation, run_id), lock, stop)
-    journal = Journal(connections.consul, lock, list(situation.records.values()), situation.keys)
+    journal = Journal(connections.consul, [lock], list(situation.records.values()), situation.keys)
     return _Run(plan, Schedule(plan.changes, progress), writes, journal, orders, stop, parallelism).run()
 
 

@@ -33,11 +33,11 @@ class Entry:
 
 
 class Journal:
-    """The records as they are now, by key; every write goes through here so that the next one knows the index."""
+    """The records as they are now, by key; every write goes through here so that the next one knows the index. All ``locks`` must still be held."""
 
-    def __init__(self, consul: Consul, lock: Lock, records: Sequence[Record], keys: Mapping[Address, str]) -> None:
+    def __init__(self, consul: Consul, locks: Sequence[Lock], records: Sequence[Record], keys: Mapping[Address, str]) -> None:
         self._consul = consul
-        self._lock = lock
+        self._locks = locks
         self._stored = {r.key: r for r in records}
         self._keys = {**{r.address: r.key for r in records}, **keys}
 
@@ -51,7 +51,7 @@ class Journal:
         An entry that Consul refuses is left out and the rest of its transaction tried again. Raises LockLost.
         """
         faults: dict[Address, SystemFault] = {}
-        for batch in _batches([(e, self._operations(e, self._keys[e.address])) for e in entries]):
+        for batch in _batches([(e, self._operations(e, self._keys[e.address])) for e in entries], len(self._locks)):
             faults |= self._commit(batch)
         return faults
 
@@ -67,7 +67,7 @@ class Journal:
         faults: dict[Address, SystemFault] = {}
         while batch:
             try:
-                results = self._consul.transaction([self._lock.check(), *(o for _, operations in batch for o in operations)])
+                results = self._consul.transaction([*(lock.check() for lock in self._locks), *(o for _, operations in batch for o in operations)])
             except (TransactionRejected, TransactionDenied) as rejected:
                 failed = self._failed(batch, rejected)
                 faults |= failed
@@ -95,14 +95,14 @@ class Journal:
         return True
 
     def _failed(self, batch: list[tuple[Entry, list[Operation]]], rejected: TransactionRejected | TransactionDenied) -> dict[Address, SystemFault]:
-        owners = [None, *(e.address for e, operations in batch for _ in operations)]
+        owners: list[Lock | Address] = [*self._locks, *(e.address for e, operations in batch for _ in operations)]
         failed: dict[Address, SystemFault] = {}
         for index, what in rejected.failures:
-            address = owners[index]
-            if address is None:
-                self._lock.lose()
+            owner = owners[index]
+            if isinstance(owner, Lock):
+                owner.lose()
                 raise LockLost(f"the lock was lost: {what}")
-            failed.setdefault(address, _fault(rejected, what))
+            failed.setdefault(owner, _fault(rejected, what))
         if not failed:
             raise rejected
         return failed
@@ -123,12 +123,12 @@ def _fault(rejected: TransactionRejected | TransactionDenied, what: str) -> Syst
     return LostRace(f"somebody else changed it meanwhile ({what}): run again")
 
 
-def _batches(prepared: list[tuple[Entry, list[Operation]]]) -> list[list[tuple[Entry, list[Operation]]]]:
+def _batches(prepared: list[tuple[Entry, list[Operation]]], locks: int) -> list[list[tuple[Entry, list[Operation]]]]:
     batches: list[list[tuple[Entry, list[Operation]]]] = []
     count, size = _MAX_OPERATIONS, 0
     for entry, operations in prepared:
         entry_size = len(encoded(operations))
-        if not batches or count + len(operations) >= _MAX_OPERATIONS or size + entry_size > _MAX_BYTES:
+        if not batches or locks + count + len(operations) > _MAX_OPERATIONS or size + entry_size > _MAX_BYTES:
             batches.append([])
             count, size = 0, 0
         batches[-1].append((entry, operations))

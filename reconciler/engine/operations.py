@@ -1,38 +1,38 @@
-"""What can be asked for: plan, apply, drift, destroy, and the ownership commands. The command line is a skin over these functions."""
+"""What can be asked for: validate, plan, apply, destroy and drift. The command line is a skin over these functions.
+
+The ownership records by hand are in :mod:`~reconciler.engine.custody` and :mod:`~reconciler.engine.handover`.
+"""
 
 from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from reconciler.engine import apply as applying
 from reconciler.engine.connections import Connections
 from reconciler.engine.diff import drifted_fields
 from reconciler.engine.guard import Limits, Own, refusals
-from reconciler.engine.journal import Entry, Journal
 from reconciler.engine.observe import Observation, declare, observe, unsupported
 from reconciler.engine.order import in_order
 from reconciler.engine.plan import Consents, make_plan
 from reconciler.engine.schedule import Progress
 from reconciler.engine.scope import WHOLE, Scope
 from reconciler.engine.situation import Situation, is_ours
-from reconciler.kinds import all_kinds
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Plan, Reason
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.errors import AccessDenied, Locked, ManifestError, ReconcilerError, SystemFault
-from reconciler.model.kind import Permission
+from reconciler.model.errors import AccessDenied, Locked, ManifestError, ReconcilerError
 from reconciler.model.outcome import NotConverged, Outcome, Status
 from reconciler.model.record import Record, State
 from reconciler.model.resource import Desired
 from reconciler.ownership import records
-from reconciler.ownership.lock import Lock, read_holder, release
+from reconciler.ownership.lock import Lock, read_holder
 
-__all__ = ["Connections", "NothingApplied", "Options", "Progress", "apply", "drift", "forget", "owned", "plan", "unlock", "unprotect", "validate"]
+__all__ = ["Connections", "NothingApplied", "Options", "Progress", "apply", "drift", "plan", "validate"]
 
 
 class NothingApplied(ReconcilerError):
@@ -127,44 +127,6 @@ def drift(connections: Connections, scope: Scope = WHOLE) -> Plan:
     )  # fmt: skip
 
 
-def owned(connections: Connections, name: str | None = None) -> list[Record]:
-    """The ownership records, by address; of every manifest, or of the one called ``name``."""
-    if not all(connections.consul.authorize([Permission("key", records.PREFIX, "read")])):
-        lacking = f'it lacks key:read on "{records.PREFIX}"'
-        raise AccessDenied(f"the Consul token may not read the ownership records; {lacking}: grant that, or use another token")
-    pairs = connections.consul.kv_tree(records.PREFIX)
-    found = [records.decode(p, all_kinds(), None) for p in pairs.values() if name is None or records.header(p).owner == name]
-    return sorted(found, key=lambda r: (r.address, r.owner))
-
-
-def forget(connections: Connections, address: str, options: Options, stop: threading.Event) -> Record:
-    """Give up ownership of one resource, which stays as it is. Raises ReconcilerError when it is not owned."""
-    with _one_record(connections, address, options, stop, "owned forget") as (journal, record):
-        if record.superseded:
-            old = ", ".join(record.superseded)
-            raise ReconcilerError(f"{address} has left {old} to be deleted, which only its record knows: apply first, then forget it")
-        _commit(journal, Entry(record.address, (), None))
-    return record
-
-
-def unprotect(connections: Connections, address: str, options: Options, stop: threading.Event) -> Record:
-    """Lift the protection of one resource. Raises ReconcilerError when it is not owned."""
-    with _one_record(connections, address, options, stop, "owned unprotect") as (journal, record):
-        _commit(journal, Entry(record.address, (), replace(record, protect=False)))
-    return record
-
-
-def unlock(connections: Connections, name: str, confirm: Callable[[str], bool]) -> str | None:
-    """Take the lock away from whoever holds it, after ``confirm`` was told who; what was taken, or None when nobody held it."""
-    holder = read_holder(connections.consul, name)
-    if holder is None:
-        return None
-    if not confirm(str(holder)):
-        raise ReconcilerError("not unlocked")
-    release(connections.consul, name, holder)
-    return str(holder)
-
-
 def _desired(connections: Connections, options: Options) -> dict[Address, Desired]:
     if options.destroy:
         return {}
@@ -212,19 +174,3 @@ def _lock(connections: Connections, options: Options, desired: dict[Address, Des
         # It may not even lock: say everything that it lacks at once, and not one right a run.
         observe(connections, desired, write=True, scope=options.scope)
         raise
-
-
-@contextmanager
-def _one_record(connections: Connections, address: str, options: Options, stop: threading.Event, operation: str) -> Iterator[tuple[Journal, Record]]:
-    name = connections.loaded.name
-    with Lock(connections.consul, name, operation, options.lock_timeout_s, stop) as lock:
-        found = [r for r in owned(connections, name) if address in (str(r.address), r.key.removeprefix(records.PREFIX))]
-        if not found:
-            raise ReconcilerError(f"{address} is not owned by {name!r}: see reconciler owned list")
-        yield Journal(connections.consul, lock, found, {}), found[0]
-
-
-def _commit(journal: Journal, entry: Entry) -> None:
-    faults: dict[Address, SystemFault] = journal.write([entry])
-    for fault in faults.values():
-        raise fault

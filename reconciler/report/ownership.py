@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from reconciler.model.change import Change
 from reconciler.model.record import Record
 from reconciler.model.value import Digest, Semantic, Value
 from reconciler.report.changes import indented
 from reconciler.report.characters import visible
-from reconciler.report.differences import value_lines
+from reconciler.report.differences import field_lines, value_lines
 from reconciler.report.paint import PLAIN, Colour, Paint
 from reconciler.report.values import is_masked, masked_text
 
@@ -68,6 +69,26 @@ def record_document(record: Record) -> dict[str, Any]:
         "key": record.key,
         "specification": _plain(record.specification),
     }
+
+
+def adopted_text(changes: Iterable[Change], name: str, paint: Paint = PLAIN) -> str:
+    """What was taken over as it is, and what the next apply makes of it."""
+    lines: list[str] = []
+    for change in changes:
+        what = "and differs from the manifest: the next apply changes it (live → manifest)" if change.fields else "and is as the manifest says"
+        lines.append(f"{paint(visible(str(change.address)), Colour.HEADING)} belongs to {visible(name)} now, {what}")
+        lines += indented([line for field in change.fields for line in field_lines(field, paint)])
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def resettled_text(system: str, moved: Iterable[tuple[Record, Sequence[str]]], forgotten: Iterable[Record]) -> str:
+    """Which records follow a system to its new identity, and which do not."""
+    lines = []
+    for record, differing in moved:
+        but = f", and differs from what was last applied in {', '.join(map(visible, differing))}" if differing else ""
+        lines.append(f"{visible(str(record.address))} is on {visible(system)} now{but}.\n")
+    lines += [f"{visible(str(record.address))} was not found there, or nothing tells that it is ours: forgotten.\n" for record in forgotten]
+    return "".join(lines)
 
 
 def _incarnation(record: Record) -> str:
