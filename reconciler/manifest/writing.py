@@ -71,6 +71,8 @@ def _value(value: Any) -> Any:
         if _is_short(value):
             sequence.fa.set_flow_style()
         return sequence
+    if value is not None and not isinstance(value, str | int | float):
+        raise TypeError(f"a {type(value).__name__} cannot be written into a manifest")
     return _text(value) if isinstance(value, str) else value
 
 

@@ -15,7 +15,8 @@ from reconciler.model.secret import Secret, Verifies
 from reconciler.model.value import ABSENT, WITHHELD, Value, leaves, put
 
 MOST_CHECKS: Final = 256
-"""How many values are tried as the password of one role. A check takes a millisecond, and the likely ones come first."""
+MOST_UNLIKELY_CHECKS: Final = 32
+"""How many values are tried as the password of one role; a check takes a millisecond. Unlikely is what neither its key nor its folder speaks for."""
 
 _LONGEST_PASSWORD: Final = 256
 
@@ -61,6 +62,7 @@ class Found:
     live: Mapping[Address, Live]
     records: Mapping[Address, Record] = field(default_factory=dict)
     servers: Sequence[str] = ()
+    _holders: dict[int, Address | None] = field(default_factory=dict, repr=False, compare=False)
 
     def of_kind(self, kind: str) -> list[Live]:
         """What was found of one kind, by address."""
@@ -76,11 +78,18 @@ class Found:
         """The KV entries whose value is ``text``, and the last segment of whose key has one of ``words`` in it."""
         return tuple(a for a in self._keys_by_value.get(text, ()) if any(word in _last(a) for word in words))
 
-    def holder_of(self, verifier: Verifies, keys: Iterable[Address] = ()) -> Address | None:
-        """The KV entry that holds the password behind ``verifier``; those in the folders of ``keys`` are tried first."""
-        near = {_folder(key) for key in keys}
-        candidates = sorted(self._candidates, key=lambda kv: (_folder(kv[0]) not in near, not _is_telling(kv[0]), kv[0]))
-        return next((address for address, value in candidates[:MOST_CHECKS] if verifier.matches(value)), None)
+    def holder_of(self, verifier: Verifies, name: str = "") -> Address | None:
+        """The KV entry that holds the password of ``name`` behind ``verifier``; looked for first in the folders where a key says ``name``."""
+        if id(verifier) not in self._holders:
+            self._holders[id(verifier)] = next((a for a, value in self._likely_passwords(name) if verifier.matches(value)), None)
+        return self._holders[id(verifier)]
+
+    def _likely_passwords(self, name: str) -> list[tuple[Address, Secret]]:
+        near = {_folder(key) for key in self._keys_by_value.get(name, ())}
+        likely = [(a, v) for a, v in self._candidates if _folder(a) in near or _is_telling(a)]
+        unlikely = [(a, v) for a, v in self._candidates if not (_folder(a) in near or _is_telling(a))]
+        likely.sort(key=lambda kv: (_folder(kv[0]) not in near, not _is_telling(kv[0])))
+        return [*likely[:MOST_CHECKS], *unlikely[:MOST_UNLIKELY_CHECKS]]
 
     def is_a_secret(self, address: Address) -> bool:
         """Whether the value of a KV entry is known to be a secret: a role's password, a token, or what its record withholds."""
@@ -123,7 +132,7 @@ class Found:
         for live in self.live.values():
             for value in live.fields.values():
                 if isinstance(value, Verifies) and not isinstance(value, Secret):
-                    holder = self.holder_of(value, self.keys_with(live.address.segments[-1], ("",)))
+                    holder = self.holder_of(value, live.address.segments[-1])
                     if holder is not None:
                         yield self.live[holder].outputs["value"]
 

@@ -19,7 +19,7 @@ def expressed(live: Live, found: Found, fields: Mapping[str, Any]) -> Expression
     label, said = found.label(server, name)
     body = {**said, **{key: value for key, value in fields.items() if key != "password"}}
     password = live.fields.get("password")
-    holder = found.holder_of(password, keys) if isinstance(password, Verifies) else None
+    holder = found.holder_of(password, name) if isinstance(password, Verifies) else None
     notes: tuple[str, ...] = ()
     if isinstance(password, Hidden):
         notes = (f"its password, if it has one, is not said: {password.why}",)
