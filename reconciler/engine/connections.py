@@ -99,7 +99,7 @@ class Connections:
                     f"{source.address} does not exist in Consul, but a connection's secret refers to it: create it, or correct the key"
                 )
             return Secret(pair.value.decode("utf-8", "surrogateescape"))
-        key = repr(source)
+        key = repr((source.form, source.argument))
         if key not in self._secrets:
             self._secrets[key] = resolve(source, self.loaded.directory, self.environ)
         return self._secrets[key]

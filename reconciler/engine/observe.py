@@ -275,7 +275,8 @@ def _resolve(fields: Mapping[str, Value], connections: Connections) -> dict[str,
     resolved: dict[str, Value] = {}
     for key, value in fields.items():
         if isinstance(value, SecretSource):
-            resolved[key] = connections.secret(value)
+            secret = connections.secret(value)
+            resolved[key] = secret if value.masked else secret.reveal()
         else:
             resolved[key] = _resolve(value, connections) if isinstance(value, Mapping) else value
     return resolved

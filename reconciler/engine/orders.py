@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 
 from reconciler.engine.diff import merged
 from reconciler.engine.guard import Limits, consented_to_loss
@@ -41,6 +42,13 @@ class Orders:
             if isinstance(value, Hidden) and (live is None or change.action is Action.REPLACE):
                 raise Rejected(f"{'.'.join(path)} cannot be written: {value.why}")
         return Order(address, fields, self._situation.name, tuple(f.path for f in change.fields), change.desired, live, record)
+
+    def known(self, change: Change) -> Change:
+        """The change with what it refers to as it is now: what was pending when it was planned, and is no secret, belongs into its record."""
+        if change.desired is None or not any(isinstance(value, Pending) for value in change.desired.fields.values()):
+            return change
+        fields = settle(self._situation.desired[change.address].fields, self._after)
+        return replace(change, desired=replace(change.desired, fields=fields))
 
     def keep(self, change: Change, made: Made | None) -> None:
         """Remember what a call put out, before its record is written."""

@@ -15,7 +15,7 @@ def settle(fields: Mapping[str, Value], look_up: LookUp) -> dict[str, Value]:
     settled: dict[str, Value] = {}
     for key, value in fields.items():
         if isinstance(value, Reference):
-            settled[key] = look_up(value)
+            settled[key] = value.to(look_up(value))
         elif isinstance(value, Mapping):
             settled[key] = settle(value, look_up)
         else:

@@ -50,6 +50,7 @@ class Writes:
         if not isinstance(kind, TransactionalKind):
             return None
         order = self._orders.order(change)
+        change = self._orders.known(change)
         if change.action is Action.DELETE:
             return self._deletion(change, kind)
         if change.action is Action.CREATE:

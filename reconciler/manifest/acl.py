@@ -14,12 +14,12 @@ from reconciler.manifest.fields import (
     AclRoleName,
     DurationText,
     FileMode,
+    FileOwner,
     HostAddress,
     IdentityName,
     Label,
     LocalPath,
     Number,
-    OsName,
     Uuid,
 )
 from reconciler.manifest.mistake import Mistake
@@ -89,8 +89,8 @@ class TokenFile(Section):
 
     host: Label = Field(default="local", description="Machine (from `hosts`); `local` by default.")
     path: AbsolutePath = Field(description="Absolute path of the file.")
-    owner: OsName | None = Field(default=None, description="Account that owns the file.")
-    group: OsName | None = Field(default=None, description="Group of the file.")
+    owner: FileOwner | None = Field(default=None, description="Account that owns the file; a name, or a number in quotes.")
+    group: FileOwner | None = Field(default=None, description="Group of the file; a name, or a number in quotes.")
     mode: FileMode = Field(default="0600", description='Octal mode in quotes, "0600" by default.')
 
 

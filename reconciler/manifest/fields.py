@@ -153,6 +153,10 @@ PG_SETTING: Final = Text(
 )
 PG_TEXT: Final = Text(r"[^\x00]*", "text without NUL", "Postgres cannot hold the character NUL")
 OS_NAME: Final = Text(r"[A-Za-z_][A-Za-z0-9_.-]*", "a user's or group's name", "use letters, digits, _ . and -, beginning with a letter or _", 32)
+# chown reads digits as a number where no account has that name
+FILE_OWNER: Final = Text(
+    rf"{OS_NAME.pattern}|0|[1-9][0-9]{{0,8}}", "a user's or group's name, or its number", 'use a name, or digits in quotes as in "1000"', 32
+)
 UNIT_NAME: Final = Text(r"[A-Za-z0-9:_.@-]+\.service", "a systemd service unit's name", 'write it as in "carbonio-gateway.service"', 255)
 FILE_MODE: Final = Text(r"[0-7]{3,4}", "an octal file mode in quotes", 'write it as in "0600"', normal=lambda mode: mode.zfill(4))
 ABSOLUTE_PATH: Final = Text(
@@ -202,6 +206,7 @@ PgRoleName = Annotated[str, PG_ROLE_NAME]
 PgSettingName = Annotated[str, PG_SETTING]
 PgText = Annotated[str, PG_TEXT]
 OsName = Annotated[str, OS_NAME]
+FileOwner = Annotated[str, FILE_OWNER]
 UnitName = Annotated[str, UNIT_NAME]
 FileMode = Annotated[str, FILE_MODE]
 AbsolutePath = Annotated[str, ABSOLUTE_PATH]

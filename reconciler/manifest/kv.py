@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from reconciler.manifest.fields import AbsolutePath, FileMode, KvFlags, Label, LocalPath, OsName
+from reconciler.manifest.fields import AbsolutePath, FileMode, FileOwner, KvFlags, Label, LocalPath
 from reconciler.manifest.secret_fields import DEFINED, KvValue
 from reconciler.manifest.section import OPTIONS, Entry
 
@@ -60,6 +60,6 @@ class HostFile(Entry):
     host: Label = Field(default="local", description="Machine (from `hosts`); `local` by default.")
     path: AbsolutePath = Field(description="Absolute path of the file.")
     source: LocalPath = Field(description="File with its content; relative to the manifest.")
-    owner: OsName | None = Field(default=None, description="Account that owns the file.")
-    group: OsName | None = Field(default=None, description="Group of the file.")
+    owner: FileOwner | None = Field(default=None, description="Account that owns the file; a name, or a number in quotes.")
+    group: FileOwner | None = Field(default=None, description="Group of the file; a name, or a number in quotes.")
     mode: FileMode | None = Field(default=None, description='Octal mode in quotes, such as "0644".')

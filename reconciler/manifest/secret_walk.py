@@ -14,7 +14,7 @@ Found = tuple[TreePath, str, Any]
 
 
 def secrets(manifest: Manifest) -> Iterator[Found]:
-    """Every secret field that is set, those inside an archive's reference included. Of KV entries those that are masked."""
+    """Every secret field that is set, those inside an archive's reference included. Of KV entries those that are masked or refer to something."""
     for path, subject, secret in _fields(manifest):
         if secret is None:
             continue
@@ -37,5 +37,5 @@ def _fields(manifest: Manifest) -> Iterator[Found]:
     for label, query in manifest.prepared_queries.items():
         yield ("prepared_queries", label, "token"), f"prepared-query/{query.name}", query.token
     for key, entry in manifest.kv.items():
-        if entry.is_masked(key):
+        if entry.is_masked(key) or not isinstance(entry.value, str):
             yield ("kv", key, "value"), f"kv/{key}", entry.value

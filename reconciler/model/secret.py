@@ -78,19 +78,28 @@ class SecretSource:
     """Where a secret comes from outside the live systems: an environment variable, a file, a command, a cluster credentials archive.
 
     ``argument`` is the variable's name, the path as written, the argument vector, or ``{"file": …, "password": SecretSource}``. Resolved by
-    :mod:`reconciler.systems.secret_sources`.
+    :mod:`reconciler.systems.secret_sources`. ``masked`` is False where the manifest says that it is no secret: it is resolved to plain text then.
     """
 
     form: Literal["env", "file", "exec", "bootstrap_token"]
     argument: Any
+    masked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The value of another resource's attribute *after* this plan: a KV entry's ``value``, a token's ``secret_id``."""
+    """The value of another resource's attribute *after* this plan: a KV entry's ``value``, a token's ``secret_id``.
+
+    ``masked`` as in :class:`SecretSource`.
+    """
 
     address: Address
     attribute: Literal["value", "secret_id"]
+    masked: bool = True
+
+    def to(self, value: Any) -> Any:
+        """What stands in this one's place, once ``value`` is known of the attribute."""
+        return value.reveal() if isinstance(value, Secret) and not self.masked else value
 
 
 @dataclass(frozen=True, slots=True)

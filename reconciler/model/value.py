@@ -76,7 +76,9 @@ def canonical(value: Value) -> str:
 
 def is_secret(value: Value) -> bool:
     """Whether ``value`` is, or stands for, something that must not be shown or recorded."""
-    return isinstance(value, Secret | Reference | SecretSource | Generate | Pending | Hidden | Withheld | Verifies)
+    if isinstance(value, Reference | SecretSource):
+        return value.masked
+    return isinstance(value, Secret | Generate | Pending | Hidden | Withheld | Verifies)
 
 
 def is_empty(value: Value) -> bool:

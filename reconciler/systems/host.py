@@ -37,6 +37,8 @@ _NO_NAMELESS_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 class FileState:
     """One file as it is. ``owner`` and ``group`` are names, or numbers where there is no name; ``mode`` is octal (``0600``).
 
+    ``uid`` and ``gid`` are the numbers in any case.
+
     ``content`` is None when it could not be read, and ``why`` says why. ``special`` says what it is when it is no regular file; it is not read then.
     ``witness`` changes whenever the file is written: inode, size in bytes, and time of modification in ns.
     """
@@ -46,6 +48,8 @@ class FileState:
     group: str
     mode: str
     witness: tuple[int, int, int]
+    uid: int
+    gid: int
     why: str = ""
     special: str = ""
 
@@ -287,6 +291,8 @@ def _described(seen: os.stat_result, content: bytes | None = None, why: str = ""
         _name_of(seen.st_gid, lambda gid: grp.getgrgid(gid).gr_name),
         f"{stat.S_IMODE(seen.st_mode):04o}",
         _witness(seen),
+        seen.st_uid,
+        seen.st_gid,
         why,
         _special(seen),
     )

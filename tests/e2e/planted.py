@@ -124,6 +124,10 @@ class Planted:
             },
             "intentions": {"app": {"client": "allow"}},
             "kv": kv,
+            "prepared_queries": {
+                "app": {"service": {"service": "app"}, "token": self.env("a query's token")},
+                "copy": {"service": {"service": "app"}, "token": {"kv": "app/file"}},
+            },
             "db_roles": {label: {"login": True, "password": password} for label, password in roles.items()},
         }
 

@@ -24,6 +24,8 @@ def of_consul(consul: ConsulServer) -> dict[str, Any]:
         "sessions": consul.get("/v1/session/list"),
         "policies": consul.get("/v1/acl/policies"),
         "tokens": consul.get("/v1/acl/tokens"),
+        "acl roles": consul.get("/v1/acl/roles"),
+        "queries": consul.get("/v1/query"),
         "config entries": consul.get("/v1/config/"),
         "nodes": nodes,
     }

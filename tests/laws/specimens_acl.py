@@ -185,4 +185,28 @@ def query_with_token(n: str) -> Specimen:
     )
 
 
-SPECIMENS = (acl_role, token_with_grants, prepared_query, query_with_token)
+def query_for_everything(n: str) -> Specimen:
+    """The one template that may be without a name."""
+    entry: dict[str, Any] = {"name": "", "service": {"service": n}, "template": {"type": "name_prefix_match", "regexp": "^(.*)$"}}
+    body = {"Service": {"Service": n}, "Template": {"Type": "name_prefix_match", "Regexp": "^(.*)$"}}
+    return Specimen(
+        kind="prepared-query",
+        address="prepared-query/",
+        entry=("prepared_queries", n),
+        manifest={"name": n, "prepared_queries": {n: entry}},
+        variants={
+            "template.regexp": {**entry, "template": {**entry["template"], "regexp": "^(.+)$"}},
+            "template.remove_empty_tags": {**entry, "template": {**entry["template"], "remove_empty_tags": True}},
+        },
+        edited="service.service",
+        edit=lambda m: _edit_query(m, "", Service={"Service": "edited"}),
+        edit_unset=lambda m: _edit_query(m, "", Service={"Near": "_agent"}),
+        read_unset=lambda m: _query(m, "")["Service"]["Near"],
+        remove=_without_query(""),
+        make=lambda m: m.http("POST", "/v1/query", body),
+        make_other=lambda m: m.http("POST", "/v1/query", {**body, "Service": {"Service": "other"}}),
+        exists=lambda m: _query(m, "") is not None,
+    )
+
+
+SPECIMENS = (acl_role, token_with_grants, prepared_query, query_with_token, query_for_everything)

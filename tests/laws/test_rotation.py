@@ -56,6 +56,37 @@ def test_rotating_back_works_too(applied, path):
     assert applied.plan(manifest(path, rotation=0)).is_empty
 
 
+@pytest.mark.parametrize("other", [{"local": True}, {"expires_after": "1h"}, {"local": True, "expires_after": "2h"}], ids=str)
+def test_what_consul_cannot_change_in_a_token_replaces_it(applied, path, other):
+    (old,) = tokens(applied)
+    plan = applied.apply_all(manifest(path, **other))
+    assert {str(c.address): c.action for c in plan.changes} == {"acl-token/rotation": Action.REPLACE, f"file/local{path}": Action.UPDATE}
+    (new,) = tokens(applied)
+    assert new["AccessorID"] != old["AccessorID"]
+    assert path.read_text() == new["SecretID"] + "\n"
+    assert applied.plan(manifest(path, **other)).is_empty
+    # taken back, it is unset: a token as the first one was
+    applied.apply_all(manifest(path))
+    (back,) = tokens(applied)
+    assert (back["AccessorID"], back["Local"], back.get("ExpirationTime")) == (old["AccessorID"], False, None)
+    assert path.read_text() == back["SecretID"] + "\n"
+    assert applied.plan(manifest(path)).is_empty
+
+
+def test_a_token_that_expired_is_made_anew_and_its_file_with_it(applied, path):
+    """Expiring takes a minute; a token that is gone is the same to this program."""
+    applied.apply_all(manifest(path, expires_after="1h"))
+    (old,) = tokens(applied)
+    applied.http("DELETE", f"/v1/acl/token/{old['AccessorID']}")
+    drift = applied.drift(manifest(path, expires_after="1h"))
+    assert [str(c.address) for c in drift.changes] == ["acl-token/rotation"]
+    plan = applied.apply_all(manifest(path, expires_after="1h"))
+    assert {str(c.address): c.action for c in plan.changes} == {"acl-token/rotation": Action.CREATE, f"file/local{path}": Action.UPDATE}
+    (new,) = tokens(applied)
+    assert path.read_text() == new["SecretID"] + "\n" != old["SecretID"] + "\n"
+    assert applied.plan(manifest(path, expires_after="1h")).is_empty
+
+
 def test_a_rotation_that_is_not_set_any_more_stays_and_may_be_set_again(applied, path):
     applied.apply_all(manifest(path, rotation=1))
     (token,) = tokens(applied)

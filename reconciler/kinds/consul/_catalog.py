@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from reconciler.model.address import Address
@@ -10,6 +10,8 @@ from reconciler.model.value import JSON
 from reconciler.systems.consul.reader import ConsulReader
 
 _AGENT_CHECK: Final = "serfHealth"
+_PROBE_CHECK: Final = "externalNodeHealth"
+"""What consul-esm registers on every node that it is to probe (``external-probe``), whose it is not; without the node it registers none."""
 
 
 def node_address(node: str) -> Address:
@@ -20,6 +22,16 @@ def node_address(node: str) -> Address:
 def service_address(node: str, service_id: str) -> Address:
     """The address of one service on a node; Consul folds the case of both."""
     return Address.of("external-service", node, service_id, fold=True)
+
+
+def check_address(node: str, check_id: str) -> Address:
+    """How a check of the node itself is called; nothing manages one."""
+    return Address.of("external-check", node, check_id, fold=True)
+
+
+def checks_of_the_node(checks: Iterable[Mapping[str, JSON]]) -> list[str]:
+    """The IDs of those checks that belong to the node itself and not to a service: somebody registered them, and they go with the node."""
+    return sorted(check["CheckID"] for check in checks if not check["ServiceID"] and check["CheckID"] != _PROBE_CHECK)
 
 
 def nodes_with_services(system: ConsulReader) -> dict[str, Mapping[str, JSON]]:

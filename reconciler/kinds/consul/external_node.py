@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
-from reconciler.kinds.consul._catalog import is_agent, node_address, nodes_with_services, service_address
+from reconciler.kinds.consul._catalog import check_address, checks_of_the_node, is_agent, node_address, nodes_with_services, service_address
 from reconciler.kinds.consul._filed import registrations
 from reconciler.kinds.consul._free import FreeMapRules
 from reconciler.kinds.consul._order import planned
@@ -67,10 +67,12 @@ class ExternalNode:
         return [_operation("delete-cas", {"Node": live.raw["Node"], "ModifyIndex": live.revision})]
 
     def hindrance(self, system: Consul, live: Live) -> str:
-        """A node is only deleted when nothing lies on it; a service does not touch the node's index, so this is asked just before."""
-        contents = system.node_services(live.raw["Node"]) or {}
-        services = sorted(service["ID"] for service in contents.get("Services") or ())
-        return f"not empty (service {services[0]!r}{' and others' if len(services) > 1 else ''})" if services else ""
+        """A node is only deleted when nothing lies on it; services and checks do not touch the node's index, so this is asked just before."""
+        node = live.raw["Node"]
+        contents = system.node_services(node) or {}
+        found = [f"service {service['ID']!r}" for service in contents.get("Services") or ()]
+        found += [f"check {check_id!r}" for check_id in checks_of_the_node(system.node_checks(node))]
+        return f"not empty ({min(found)}{' and others' if len(found) > 1 else ''})" if found else ""
 
     def find(self, system: ConsulReader) -> list[Live]:
         """Every node that no agent runs on."""
@@ -79,7 +81,7 @@ class ExternalNode:
 
     def express(self, live: Live, found: Found) -> Expression | None:  # noqa: ARG002  # it refers to nothing
         """The entries of its services say what it is; without one it cannot be said."""
-        if live.occupants or live.incarnation is None:
+        if any(occupant.kind == "external-service" for occupant in live.occupants) or live.incarnation is None:
             return None
         return Expression(why_not="no service lies on it, and a node is only declared with one")
 
@@ -119,7 +121,12 @@ def _live(address: Address, node: Mapping[str, JSON], contents: Mapping[str, JSO
         incarnation="@",
         created_index=node["CreateIndex"],
         revision=node["ModifyIndex"],
-        occupants=frozenset(service_address(node["Node"], service["ID"]) for service in contents.get("Services") or ()),
+        occupants=frozenset(
+            [
+                *(service_address(node["Node"], service["ID"]) for service in contents.get("Services") or ()),
+                *(check_address(node["Node"], check_id) for check_id in checks_of_the_node(contents.get("Checks") or ())),
+            ]
+        ),
         foreign="is the node of a Consul agent" if is_agent(contents) else "",
         raw=node,
     )

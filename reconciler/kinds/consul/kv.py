@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from reconciler.kinds.consul._order import planned
@@ -13,7 +14,7 @@ from reconciler.model.address import Address
 from reconciler.model.importing import Expression, Found, Needed, variable
 from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
-from reconciler.model.secret import Reference, Secret
+from reconciler.model.secret import Reference, Secret, SecretSource
 from reconciler.model.value import Digest, Value, is_secret
 from reconciler.systems.consul.client import Consul, KvPair
 from reconciler.systems.consul.reader import ConsulReader
@@ -106,8 +107,12 @@ class Kv:
 
 
 def _declared(key: str, entry: KvEntry) -> dict[str, Value]:
-    masked = isinstance(entry.value, str) and entry.is_masked(key)
-    fields: dict[str, Value] = {"value": Secret(str(entry.value)) if masked else entry.value}
+    value: Value = entry.value
+    if isinstance(value, str) and entry.is_masked(key):
+        value = Secret(str(value))
+    elif isinstance(value, Reference | SecretSource):
+        value = replace(value, masked=entry.is_masked(key))
+    fields: dict[str, Value] = {"value": value}
     if entry.flags is not None:
         fields["flags"] = entry.flags
     return fields

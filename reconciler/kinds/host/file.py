@@ -56,7 +56,7 @@ class HostFile:
 
     def read(self, system: Host, wanted: Sequence[Wanted]) -> Iterable[Live]:
         """All in one call."""
-        paths = {_path(w.address): w.address for w in wanted}
+        paths = {_path(w.address): w for w in wanted}
         return [_live(paths[path], state) for path, state in system.read(paths).items()]
 
     def create(self, system: Host, order: Order) -> Made:
@@ -91,8 +91,15 @@ def _path(address: Address) -> str:
     return "/" + address.segments[1]
 
 
-def _live(address: Address, state: FileState) -> Live:
+def _live(want: Wanted, state: FileState) -> Live:
     content = Hidden(state.why) if state.content is None else Secret(state.content.decode("utf-8", "surrogateescape").removesuffix("\n"))
-    fields: dict[str, Value] = {"token": content, "owner": state.owner, "group": state.group, "mode": state.mode}
+    owner, group = _as_written(want, "owner", state.owner, state.uid), _as_written(want, "group", state.group, state.gid)
+    fields: dict[str, Value] = {"token": content, "owner": owner, "group": group, "mode": state.mode}
     foreign = f"is {state.special}, not a file" if state.special else ""
-    return Live(address, fields, witness=list(state.witness), foreign=foreign)
+    return Live(want.address, fields, witness=list(state.witness), foreign=foreign)
+
+
+def _as_written(want: Wanted, key: str, name: str, number: int) -> str:
+    """An owner or group by its number, where the manifest or the record has it so: ``"1000"`` is the same as the name of that account."""
+    written = [fields.get(key) for fields in (want.desired and want.desired.fields, want.record and want.record.specification) if fields]
+    return next((str(said) for said in written if said in (name, str(number))), name)

@@ -244,8 +244,11 @@ class Consul:
         return answer if answer and answer.get("Node") else None
 
     def node_checks(self, node: str) -> Listing:
-        """The health checks of one node and of what lies on it."""
-        return self._list(path_of("v1", "health", "node", node))
+        """The health checks of one node and of what lies on it. Raises AccessDenied when Consul says that it left some out."""
+        checks = self._list(path_of("v1", "health", "node", node))
+        if checks.is_filtered:
+            raise hidden(f'node:read on "{node}", or service:read on what is there', self.settings)
+        return checks
 
     # --- prepared queries ---------------------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
-from reconciler.kinds.consul.acl_token import KIND, accessor_of
+from reconciler.kinds.consul.acl_token import KIND, _expiry, accessor_of
 from reconciler.model.errors import AlreadyExists, LostRace
 from reconciler.model.kind import Order, Wanted
 from reconciler.model.record import State
@@ -167,6 +168,60 @@ def test_an_accessor_in_upper_case_is_the_same(bench):
     assert bench.there(desired).fields["accessor"] == ACCESSOR
 
 
-def test_policies_come_first(bench):
-    desired = bench.declare_one("acl-token", **token(policies=["read-web", "write-web"]))
-    assert {str(a) for a in desired.needs} == {"acl-policy/read-web", "acl-policy/write-web"} == {str(a) for a in desired.must_exist}
+def test_policies_and_roles_come_first(bench):
+    desired = bench.declare_one("acl-token", **token(roles=["one", "two"]))
+    assert {str(a) for a in desired.needs} == {"acl-policy/read-web", "acl-role/one", "acl-role/two"} == {str(a) for a in desired.must_exist}
+
+
+def test_roles_are_compared_without_order_and_case_and_taken_away_when_unset(bench):
+    for name in ("One", "two"):
+        bench.server.put("/v1/acl/role", {"Name": name})
+    desired = bench.declare_one("acl-token", **token(roles=["two", "ONE"]))
+    bench.create(desired)
+    assert bench.differences(desired) == []
+    without = bench.declare_one("acl-token", **token())
+    assert bench.differences(without, bench.record(desired)) == ["roles"]
+    bench.update(without, bench.record(desired))
+    assert "Roles" not in raw_of(bench, bench.there(without))
+
+
+@pytest.mark.parametrize("written", ["90m", "1h30m", "5400s"])
+def test_an_expiry_is_compared_by_its_length_to_the_ns(bench, written):
+    bench.create(bench.declare_one("acl-token", **token(expires_after="1h30m0s")))
+    desired = bench.declare_one("acl-token", **token(expires_after="1h30m0s"))
+    changed = bench.declare_one("acl-token", **token(expires_after=written, accessor=bench.there(desired).fields["accessor"]))
+    assert bench.differences(changed) == []
+    assert "expires_after" in KIND.rules.immutable and "local" in KIND.rules.immutable
+
+
+@pytest.mark.parametrize("zone", ["Z", "+02:00", "-11:30"])
+def test_an_expiry_is_read_in_any_zone(zone):
+    token = {"CreateTime": f"2026-03-29T00:59:59.999999999{zone}", "ExpirationTime": f"2026-03-30T00:59:59.999999999{zone}"}
+    assert _expiry(token) == "24h0m0s"
+    assert _expiry({"CreateTime": "2026-03-29T00:00:00.5+01:00", "ExpirationTime": "2026-03-28T23:01:00Z"}) == "59.5s"
+
+
+def test_what_cannot_be_changed_makes_another_accessor(bench):
+    entries = [token(), token(rotation=1), token(local=True), token(expires_after="1h"), token(local=True, expires_after="60m")]
+    for entry in entries:
+        bench.create(bench.declare_one("acl-token", **entry))
+    made = [t for t in bench.server.get("/v1/acl/tokens") if t["Description"] == "of web"]
+    assert len({t["AccessorID"] for t in made}) == len(entries)
+    assert accessor_of(OWNER, "web", 0) in {t["AccessorID"] for t in made}
+
+
+def test_an_expired_token_is_gone_and_made_anew_while_its_accessor_is_still_taken(bench):
+    """Consul takes a minute as the least, so that is how long this waits."""
+    desired = bench.declare_one("acl-token", **token(expires_after="1m"))
+    old = bench.made(desired)
+    deadline = time.monotonic() + 90
+    while bench.live(desired) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # looking again, not hoping
+    assert bench.client.read_token(old.incarnation.partition("@")[0]) is None
+    made = bench.made(desired)
+    assert made.incarnation.partition("@")[0] == old.incarnation.partition("@")[0]
+    assert made.incarnation != old.incarnation
+    assert made.outputs["secret_id"].reveal() == raw_of(bench, bench.there(desired))["SecretID"]
+    KIND.delete_superseded(bench.client, old.incarnation)
+    assert bench.there(desired).incarnation == made.incarnation

@@ -169,7 +169,8 @@ def test_checks_of_others_on_the_node_are_not_ours(bench):
     bench.server.put("/v1/catalog/register", {"Node": "Ext-1", "SkipNodeUpdate": True, "Service": {"ID": "two", "Service": "two"}, "Check": {
         "CheckID": "theirs", "Name": "n", "Status": "passing", "ServiceID": "two"}})  # fmt: skip
     assert bench.differences(desired) == []
-    assert {str(a) for a in bench.there(node).occupants} == {"external-service/Ext-1/Db-1", "external-service/Ext-1/two"}
+    occupants = {str(a) for a in bench.there(node).occupants}
+    assert occupants == {"external-service/Ext-1/Db-1", "external-service/Ext-1/two", "external-check/Ext-1/node-check"}
     with pytest.raises(LostRace):
         bench.update(bench.declare_one("external-service", **service(checks={"THEIRS": {"tcp": "a:1"}})))
 
@@ -215,6 +216,24 @@ def test_a_node_with_services_is_not_deleted(bench):
     assert NODES.hindrance(bench.client, live) == ""
     bench.delete(node)
     assert NODES.hindrance(bench.client, live) == ""
+
+
+def test_a_node_with_a_check_that_somebody_registered_on_it_is_not_deleted(bench):
+    """But for the check of a prober, which belongs to the node as the node's own."""
+    node, desired = both(bench)
+    bench.delete(desired)
+    live = bench.there(node)
+
+    def register(check_id):
+        check = {"CheckID": check_id, "Name": check_id, "Status": "passing"}
+        bench.server.put("/v1/catalog/register", {"Node": "Ext-1", "SkipNodeUpdate": True, "Check": check})
+
+    register("externalNodeHealth")
+    assert NODES.hindrance(bench.client, live) == ""
+    assert bench.there(node).occupants == frozenset()
+    register("theirs")
+    assert NODES.hindrance(bench.client, live) == "not empty (check 'theirs')"
+    assert {str(a) for a in bench.there(node).occupants} == {"external-check/Ext-1/theirs"}
 
 
 def test_a_node_whose_services_may_not_be_seen_is_not_taken_for_empty(bench):

@@ -19,6 +19,11 @@ ENTRIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"mesh_credentials": {"policies": {"p": {"rules": ""}}}},
     ),
     "acl-token": ({"mesh_credentials": {"tokens": {"t": {"description": "a"}}}}, {"mesh_credentials": {"tokens": {"t": {"description": "b"}}}}),
+    "acl-role": ({"mesh_credentials": {"roles": {"r": {"description": "a"}}}}, {"mesh_credentials": {"roles": {"r": {"description": "b"}}}}),
+    "prepared-query": (
+        {"prepared_queries": {"q": {"service": {"service": "a"}}}},
+        {"prepared_queries": {"q": {"service": {"service": "b"}}}},
+    ),
     "kv": ({"kv": {"a/b": "1"}}, {"kv": {"a/b": "2"}}),
     "external-node": (
         {"external_services": {"s": {"node": "n", "address": "a", "port": 1}}},

@@ -58,8 +58,11 @@ class Workbench:
         kind = kind_of(wanted[0].address)
         return {live.address: live for live in kind.read(ConsulReader(client or self.client), wanted)}
 
+    def wanted(self, desired: Desired, record: Record | None = None) -> Wanted:
+        return Wanted(desired.address, OWNER, desired, record)
+
     def live(self, desired: Desired, record: Record | None = None) -> Live | None:
-        return self.read([Wanted(desired.address, OWNER, desired, record)]).get(desired.address)
+        return self.read([self.wanted(desired, record)]).get(desired.address)
 
     def there(self, desired: Desired, record: Record | None = None) -> Live:
         live = self.live(desired, record)

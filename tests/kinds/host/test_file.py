@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 
 import pytest
@@ -34,13 +36,14 @@ def desired(path, **fields):
     return Desired(address(path), System("host", "local"), {"token": Secret("s3cret"), "mode": "0600", **fields}, "gateway", Place("test.yaml", 1, 1))
 
 
-def read(path):
-    return next(iter(KIND.read(HOST, [Wanted(address(path), OWNER)])), None)
+def read(path, want=None):
+    return next(iter(KIND.read(HOST, [Wanted(address(path), OWNER, want)])), None)
 
 
 def apply(path, **fields):
     """Make it so, and insist that nothing is left to do; what is live then."""
-    want, live = desired(path, **fields), read(path)
+    want = desired(path, **fields)
+    live = read(path, want)
     made: Made | None
     if live is None:
         made = KIND.create(HOST, Order(want.address, want.fields, OWNER, desired=want))
@@ -48,7 +51,7 @@ def apply(path, **fields):
         changed = compare(want.fields, None, live, KIND.rules).fields
         order = Order(want.address, merged(want.fields, changed, live, KIND.rules), OWNER, tuple(c.path for c in changed), want, live)
         made = KIND.update(HOST, order) if changed else None
-    after = read(path)
+    after = read(path, want)
     assert after is not None
     assert compare(want.fields, None, after, KIND.rules).fields == ()
     assert made is None or (made.incarnation, made.witness) == (after.incarnation, after.witness)
@@ -103,6 +106,20 @@ def test_owner_and_group_are_set_and_kept_when_the_manifest_does_not_set_them(pa
     live = apply(path, mode="0640")
     assert (live.fields["owner"], live.fields["group"]) == ("nobody", "daemon")
     assert KIND.rules.keeps == {"owner", "group", "mode"}
+
+
+@needs_root
+def test_an_owner_and_a_group_by_number_are_the_same_as_by_name(path):
+    account, group = pwd.getpwuid(65534), grp.getgrgid(65534)
+    apply(path, owner="65534", group="65534")
+    assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
+    for owner, its_group in (("65534", group.gr_name), (account.pw_name, "65534"), (account.pw_name, group.gr_name)):
+        want = desired(path, owner=owner, group=its_group)
+        (live,) = KIND.read(HOST, [Wanted(want.address, OWNER, want)])
+        assert compare(want.fields, None, live, KIND.rules).fields == ()
+    other = desired(path, owner="1", group="65534")
+    (live,) = KIND.read(HOST, [Wanted(other.address, OWNER, other)])
+    assert [".".join(c.path) for c in compare(other.fields, None, live, KIND.rules).fields] == ["owner"]
 
 
 def test_the_witness_tells_that_somebody_wrote_the_same_again(path):
