@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
@@ -14,7 +15,7 @@ from reconciler.cli.interruption import terminable
 from reconciler.cli.lazy import LazyGroup
 from reconciler.cli.streams import leave, never_fail_to_encode
 
-COMMANDS = ("plan", "apply", "drift", "destroy", "validate", "import", "owned", "unlock", "schema", "version")
+COMMANDS = ("plan", "apply", "drift", "destroy", "validate", "import", "owned", "unlock", "schema", "completion", "version")
 
 _GARBAGE: Final = 200_000
 """How many objects may be made before a look for those that only refer to each other."""
@@ -45,6 +46,10 @@ def reconciler() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code (docs/design.md §4)."""
+    if "_RECONCILER_COMPLETE" in os.environ:
+        from reconciler.cli.completing import answer
+
+        return answer(reconciler)
     verbosity = Verbosity()
     never_fail_to_encode()
     try:

@@ -15,6 +15,8 @@ from reconciler.cli.failures import Verbosity
 from reconciler.cli.streams import ColorChoice
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from reconciler.engine.operations import Options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -84,6 +86,13 @@ class Choices:
         return Options(**known, destroy=destroy)
 
 
+def declared(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Completes an address by what the manifests on the line declare."""
+    from reconciler.cli.completing import manifest_addresses
+
+    return manifest_addresses(ctx, param, incomplete)
+
+
 def _remember_verbosity(ctx: click.Context, param: click.Parameter, value: int) -> int:  # noqa: ARG001  # click's signature
     ctx.ensure_object(Verbosity).level = value
     return value
@@ -132,17 +141,30 @@ _PARALLELISM: Final = click.option(
     "--parallelism", type=click.IntRange(1, 256), default=16, show_default=True, metavar="N", help="Changes made at the same time."
 )
 _ADOPT: Final = click.option(
-    "--adopt", metavar="GLOB", multiple=True, help="Take over, and change, what exists already under these addresses; * crosses /."
+    "--adopt",
+    metavar="GLOB",
+    multiple=True,
+    shell_complete=declared,
+    help="Take over, and change, what exists already under these addresses; * crosses /.",
 )
-_ALLOW_DELETE: Final = click.option("--allow-delete", metavar="GLOB", multiple=True, help="These deletions are meant, and not counted.")
-_ALLOW_DATA_LOSS: Final = click.option("--allow-data-loss", metavar="GLOB", multiple=True, help="Delete these with all that is in them.")
+_ALLOW_DELETE: Final = click.option(
+    "--allow-delete", metavar="GLOB", multiple=True, shell_complete=declared, help="These deletions are meant, and not counted."
+)
+_ALLOW_DATA_LOSS: Final = click.option(
+    "--allow-data-loss", metavar="GLOB", multiple=True, shell_complete=declared, help="Delete these with all that is in them."
+)
 _MAX_DELETES: Final = click.option(
     "--max-deletes", metavar="N|N%", type=deletion_limit, default="30%", show_default=True, help="Refuse to delete more, once 10 resources are owned."
 )
 _TARGETS: Final = click.option(
-    "--target", "targets", metavar="GLOB", multiple=True, help="Only these addresses, and what must be done for them; * crosses /."
+    "--target",
+    "targets",
+    metavar="GLOB",
+    multiple=True,
+    shell_complete=declared,
+    help="Only these addresses, and what must be done for them; * crosses /.",
 )
-_EXCLUDES: Final = click.option("--exclude", "excludes", metavar="GLOB", multiple=True, help="Not these addresses.")
+_EXCLUDES: Final = click.option("--exclude", "excludes", metavar="GLOB", multiple=True, shell_complete=declared, help="Not these addresses.")
 
 _CHOICES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "adopt": _ADOPT,

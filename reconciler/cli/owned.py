@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +17,31 @@ from reconciler.model.errors import ReconcilerError
 from reconciler.model.record import Record
 from reconciler.report.characters import visible
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _FORMAT = click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to write.")
+
+
+def _recorded(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    from reconciler.cli.completing import owned_addresses
+
+    return owned_addresses(ctx, param, incomplete)
+
+
+def _declared_or_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    from reconciler.cli.completing import a_file, manifest_addresses
+
+    return [a_file(incomplete), *manifest_addresses(ctx, param, incomplete)]
+
+
+def _recorded_or_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    from reconciler.cli.completing import a_file, owned_addresses
+
+    return [a_file(incomplete), *owned_addresses(ctx, param, incomplete)]
+
+
+_ADDRESS = click.argument("address", metavar="ADDRESS", shell_complete=_recorded)
 
 
 @click.group("owned")
@@ -53,7 +78,7 @@ def list_(target: Target, choices: Choices, output: Output, *, everyone: bool, o
 @command.command(
     "show", short_help="Show one ownership record.", epilog="\b\nExample:\n  reconciler owned show kv/carbonio-files/db-name carbonio.yaml"
 )
-@click.argument("address", metavar="ADDRESS")
+@_ADDRESS
 @takes_files_or_name
 @_FORMAT
 @takes_choices("timeout")
@@ -75,7 +100,7 @@ def show(target: Target, choices: Choices, output: Output, *, address: str, outp
 @command.command(
     "forget", short_help="Give up the ownership of one resource.", epilog="\b\nExample:\n  reconciler owned forget acl-policy/shared carbonio.yaml"
 )
-@click.argument("address", metavar="ADDRESS")
+@_ADDRESS
 @takes_files_or_name
 @takes_choices("lock_timeout", "timeout")
 @takes_looks
@@ -96,7 +121,7 @@ def forget(target: Target, choices: Choices, output: Output, *, address: str) ->
     short_help="Lift the protection of one resource.",
     epilog="\b\nExample:\n  reconciler owned unprotect database/default/files carbonio.yaml",
 )
-@click.argument("address", metavar="ADDRESS")
+@_ADDRESS
 @takes_files_or_name
 @takes_choices("lock_timeout", "timeout")
 @takes_looks
@@ -120,7 +145,7 @@ Examples:
   reconciler owned adopt acl-policy/carbonio-gateway-policy carbonio.yaml
   reconciler owned adopt 'kv/*' 'config-entry/*' carbonio.yaml""",
 )
-@click.argument("arguments", metavar="ADDRESS... FILE...", nargs=-1, required=True)
+@click.argument("arguments", metavar="ADDRESS... FILE...", nargs=-1, required=True, shell_complete=_declared_or_file)
 @takes_choices("lock_timeout", "timeout")
 @takes_looks
 def adopt(choices: Choices, output: Output, *, arguments: tuple[str, ...]) -> None:
@@ -150,7 +175,7 @@ Examples:
   reconciler owned transfer '*' --from old-name --to new-name             # rename a manifest; connection from the environment
   reconciler owned transfer --system 7281934402913=default carbonio.yaml  # Postgres was restored on another server""",
 )
-@click.argument("arguments", metavar="[ADDRESS]... [FILE]...", nargs=-1)
+@click.argument("arguments", metavar="[ADDRESS]... [FILE]...", nargs=-1, shell_complete=_recorded_or_file)
 @click.option("--from", "source", metavar="NAME", help="The manifest that owns them now.")
 @click.option("--to", "target", metavar="NAME", help="The manifest that shall own them, when no FILE says so.")
 @click.option("--system", metavar="OLD=NEW", help="Instead: the identity that a system had, and its name in the manifest, or its identity, now.")

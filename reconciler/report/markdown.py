@@ -91,7 +91,7 @@ def _block(title: str, lines: list[str], language: str = "text") -> str:
 
 
 def _row(change: Change, third: str) -> _Row:
-    cells = f"| {code(SYMBOLS[change.action])} | {code(str(change.address))} | {third} |"
+    cells = f"| {code(SYMBOLS[change.action])} {change.action} | {code(str(change.address))} | {third} |"
     return _Row(cells, tuple(diff_lines(change_lines(change, PAINT))))
 
 

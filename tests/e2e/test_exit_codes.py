@@ -64,7 +64,7 @@ def test_the_life_of_a_manifest(command, write, output):
     write(TWO.replace("files", "{value: files, protect: true}"))
     recorded = command("plan", file, *as_, "--detailed-exitcode")
     ends(recorded, 2, "Plan: 0 to add, 1 to change, 0 to replace, 0 to delete, 0 to adopt, 0 to forget.")
-    said = {"text": "~ kv/app/name (record only)", "json": '"action": "record"', "markdown": "| `~` | `kv/app/name` | record only |"}
+    said = {"text": "~ kv/app/name (record only)", "json": '"action": "record"', "markdown": "| `~` record | `kv/app/name` | record only |"}
     assert said[output] in recorded.out
     write(TWO)
     ends(command("destroy", file, *as_, "--auto-approve"), 0, "Apply complete: 0 added, 0 changed, 0 replaced, 2 deleted, 0 adopted, 0 forgotten.")
@@ -109,8 +109,8 @@ def test_an_apply_that_does_not_get_to_its_end(reconciler, write, postgres18, ou
         assert "\nApplied:\n    + kv/app/name\n\nFailed:\n    + db-role/default/app (create): " + why in run.out
         assert "\nNot attempted:\n    + database/default/app (create): db-role/default/app was not applied\n" in run.out
     elif output == "markdown":
-        assert "| `+` | `database/default/app` | **not attempted**: `db-role/default/app was not applied` |" in run.out
-        assert f"| `+` | `db-role/default/app` | **failed**: `{why}" in run.out
+        assert "| `+` create | `database/default/app` | **not attempted**: `db-role/default/app was not applied` |" in run.out
+        assert f"| `+` create | `db-role/default/app` | **failed**: `{why}" in run.out
     else:
         results = {result["address"]: result for result in run.events[-1]["outcome"]["results"]}
         assert {address: result["status"] for address, result in results.items()} == {

@@ -160,7 +160,7 @@ def test_the_summary_of_a_run_that_breaks_off_says_what_was_done(run, manifest, 
     assert run("apply", manifest, "--auto-approve").code == 3
     text = (tmp_path / "summary.md").read_text("utf-8")
     assert "**Apply incomplete: " in text
-    assert "| `×` | `kv/app/url` | applied in 0.2 s |" in text
+    assert "| `×` forget | `kv/app/url` | applied in 0.2 s |" in text
     assert SECRET not in text
 
 

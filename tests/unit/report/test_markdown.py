@@ -134,8 +134,8 @@ def test_the_summary_is_first_then_the_table_then_the_details():
         "| | resource | why |",
     ]
     rows = [line for line in lines if line.startswith("| `")]
-    assert rows[0] == "| `-/+` | `acl-token/app` | manifest changed |"
-    assert rows[1] == "| `-` | `database/files` | no longer in the manifest; **lost with it: `12 tables, 3.4 MB`** |"
+    assert rows[0] == "| `-/+` replace | `acl-token/app` | manifest changed |"
+    assert rows[1] == "| `-` delete | `database/files` | no longer in the manifest; **lost with it: `12 tables, 3.4 MB`** |"
     assert [row.split("`")[1] for row in rows] == ["-/+", "-", "-", "-", "~", "»", "+", "×", "~"]
     assert lines[-2:] == ["</details>", ""]
     details = lines[lines.index("<details><summary>Details</summary>") :]
@@ -185,7 +185,7 @@ def test_a_report_fits_into_a_comment_and_says_what_was_cut(number, text):
     assert Outline(report).elements.count("details") == 1
     assert "**This report was cut to the size of a comment: " in report
     assert "lines are left out." in report
-    assert next(line for line in report.split("\n") if line.startswith("| `")) == "| `-` | `kv/z` | no longer in the manifest |"
+    assert next(line for line in report.split("\n") if line.startswith("| `")) == "| `-` delete | `kv/z` | no longer in the manifest |"
     listed = number + 1 - int((re.search(r"(\d+) of \d+ resources are not listed", report) or ["", "0"])[1])
     assert listed == report.count("\n| `") + report.count("\n| <code>")
 
