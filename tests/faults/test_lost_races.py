@@ -14,10 +14,11 @@ from tests.faults.killing import towards
 from tests.laws.specimens import SPECIMENS
 from tests.servers.counting_proxy import CountingProxy
 
-TELL_OF_CHANGES = ("acl-policy", "acl-token", "config-entry", "external-node", "external-service", "kv", "file")
-"""Kinds that refuse to write what was changed: by a condition of Consul's, or (ACL, files) by looking once more just before."""
-DELETE_IN_ANY_CASE = ("acl-policy", "acl-token")
-"""Consul deletes ACL objects by ID, whatever is in them."""
+ACL = ("acl-policy", "acl-role", "acl-token")
+TELL_OF_CHANGES = (*ACL, "prepared-query", "config-entry", "external-node", "external-service", "kv", "file")
+"""Kinds that refuse to write what was changed: by a condition of Consul's, or (ACL, queries, files) by looking once more just before."""
+DELETE_IN_ANY_CASE = (*ACL, "prepared-query")
+"""Consul deletes ACL objects and prepared queries by ID, whatever is in them."""
 UNTIL_THE_LAST_MOMENT = ("config-entry", "external-node", "external-service", "kv")
 """Kinds whose writes Consul itself makes conditional."""
 
@@ -152,7 +153,7 @@ def demand_lost(result):
     assert "index is stale" not in result.why or "somebody else changed it meanwhile" in result.why
 
 
-ANEW = of(("acl-policy", "acl-token", "config-entry", "external-service", "kv", "db-role", "database"))
+ANEW = of((*ACL, "prepared-query", "config-entry", "external-service", "kv", "db-role", "database"))
 """Kinds whose incarnations can be told apart, in a manifest in which nothing else would have to be made anew with them."""
 
 
@@ -211,7 +212,7 @@ def test_a_node_that_somebody_uses_meanwhile_is_not_deleted_and_forgotten_by_the
     meanwhile.demand_untouched()
 
 
-@pytest.mark.parametrize("specimen", of(("acl-policy", "acl-token")), indirect=True)
+@pytest.mark.parametrize("specimen", of(ACL), indirect=True)
 def test_consul_cannot_tell_when_somebody_changes_an_acl_object_in_the_last_moment(site, specimen):
     """There is no conditional write for them; the moment between our last look and our write cannot be closed (facts/consul.md §2)."""
     site.apply_all(specimen.manifest)

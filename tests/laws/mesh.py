@@ -119,7 +119,9 @@ class Mesh:
         keys = self.http("GET", "/v1/kv/?recurse") or []
         return {
             "policies": {p["Name"]: p["Hash"] for p in self.http("GET", "/v1/acl/policies")},
-            "tokens": {t["AccessorID"]: (t["Description"], t.get("Policies"), t["CreateIndex"]) for t in self.http("GET", "/v1/acl/tokens")},
+            "tokens": {
+                t["AccessorID"]: (t["Description"], t.get("Policies"), t["Hash"], t["CreateIndex"]) for t in self.http("GET", "/v1/acl/tokens")
+            },
             "acl_roles": {r["Name"]: r["Hash"] for r in self.http("GET", "/v1/acl/roles")},
             "queries": {q["ID"]: q for q in self.http("GET", "/v1/query")},
             "config": {(e["Kind"], e.get("Name")): e["ModifyIndex"] for e in self.http("GET", "/v1/config/")},
