@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 
 from reconciler.engine.bookkeeping import Bookkeeping
 from reconciler.engine.connections import Connections
@@ -52,14 +53,17 @@ class _Run:
         self.running: dict[Future[Made | None], Change] = {}
         self.pools: dict[System, ThreadPoolExecutor] = {}
         self.stopped = ""
+        self.aside: list[Change] = []
 
     def run(self) -> Outcome:
         try:
+            self._stand_aside()
             while not self.schedule.is_done and not self._ends_early():
                 self._start(self.schedule.ready())
                 self._collect()
             while self.running:
                 self._collect()
+            self._stand_again()
             self._delete_superseded()
             self._ends_early()
         except LockLost as lost:
@@ -70,6 +74,24 @@ class _Run:
         # What was in flight when the lock was lost may have been written; its record may not be, and the next run finds the claim.
         self.schedule.abandon(self.stopped)
         return Outcome(self.schedule.results(), stopped=self.stopped, interrupted=self.stopped == "interrupted")
+
+    def _stand_aside(self) -> None:
+        for change in self.plan.changes:
+            if change.stands_aside and not self._ends_early():
+                try:
+                    self.aside.append(self.writes.stand_aside(change))
+                    self.schedule.renew(self.aside[-1])
+                except LockLost:
+                    raise
+                except ReconcilerError as fault:
+                    self.schedule.end(change, fault)
+
+    def _stand_again(self) -> None:
+        """What stood aside and could not be changed after all is what it was again, if it can be; the run ends with its fault in any case."""
+        for change in self.aside:
+            if not self.schedule.is_applied(change):
+                with suppress(SystemFault):
+                    self.writes.stand_again(change)
 
     def _ends_early(self) -> bool:
         """Whether nothing new may be started, nor read again."""

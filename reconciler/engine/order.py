@@ -14,12 +14,13 @@ from reconciler.model.resource import Desired
 
 
 def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Address, frozenset[Address]]:
-    """For each change, those that come first: what it cannot go without, and what was only to be written before it."""
-    edges = needs_of(changes, situation)
+    """For each change, those that come first: what it cannot go without, what was only to be written before it, and what lets go of it."""
+    edges = {address: set(needs) for address, needs in needs_of(changes, situation).items()}
     for address, change in changes.items():
         if change.desired is not None:
             edges[address] |= {a for a in change.desired.after if a in changes and changes[a].desired is not None} - {address}
-    return edges
+    _let_go_first(changes, edges)
+    return {a: frozenset(e) for a, e in edges.items()}
 
 
 def needs_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Address, frozenset[Address]]:
@@ -37,6 +38,54 @@ def needs_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Ad
         if change.action is Action.DELETE:
             edges[address] |= _successors(change, changes) | _containers(change, changes)
     return {a: frozenset(e - {a}) for a, e in edges.items()}
+
+
+def _let_go_first(changes: Mapping[Address, Change], edges: dict[Address, set[Address]]) -> None:
+    """What lets go of something comes before that changes: a router is deleted before its service stops to speak http.
+
+    Only while that closes no circle: then the system's refusal says what is wrong.
+    """
+    for address, change in sorted(changes.items()):
+        for other in sorted(_let_go(change) & changes.keys() - _taken_up(change)):
+            waited = other in edges[address]
+            edges[address].discard(other)
+            if changes[other].action is not Action.FORGET and not _waits_for(address, other, edges):
+                edges[other].add(address)
+            elif waited:
+                edges[address].add(other)
+
+
+def in_each_others_way(change: Change, changes: Mapping[Address, Change]) -> list[Address]:
+    """What changes in the same plan and lets this change come neither first nor last: it is let go of in one way, and taken up in another."""
+    if change.action is not Action.UPDATE or change.live is None or not change.live.can_stand_aside:
+        return []
+    others = (_let_go(change) & _taken_up(change)) - {change.address}
+    return sorted(a for a in others if a in changes and changes[a].action is not Action.FORGET)
+
+
+def _let_go(change: Change) -> set[Address]:
+    rewritten = change.action is Action.DELETE or (change.desired is not None and bool(change.fields))
+    if change.live is None or not rewritten:
+        return set()
+    return {address for address, _ in change.live.stands_on - (change.desired.stands_on if change.desired else frozenset())}
+
+
+def _taken_up(change: Change) -> set[Address]:
+    before = change.live.stands_on if change.live else frozenset()
+    return {address for address, _ in change.desired.stands_on - before} if change.desired else set()
+
+
+def _waits_for(address: Address, other: Address, edges: Mapping[Address, set[Address]]) -> bool:
+    seen: set[Address] = set()
+    waiting = [address]
+    while waiting:
+        for need in edges.get(waiting.pop(), ()):
+            if need == other:
+                return True
+            if need not in seen:
+                seen.add(need)
+                waiting.append(need)
+    return False
 
 
 def _successors(change: Change, changes: Mapping[Address, Change]) -> set[Address]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from reconciler.engine import advice
 from reconciler.engine.consequences import forget_occupied, retain_needs, still_needed, without_settled_dependants
 from reconciler.engine.diff import Differences, compare, matches_claim, recordable, secret_rewritten
-from reconciler.engine.order import edges_of, in_order, needs_of
+from reconciler.engine.order import edges_of, in_each_others_way, in_order, needs_of
 from reconciler.engine.scope import within
 from reconciler.engine.settle import settle, value_after
 from reconciler.engine.situation import Situation, incarnation, is_ours
@@ -99,7 +99,7 @@ class _Planner:
         edges = edges_of(changes, self.situation)  # before what other deletions take along is left out
         changes = without_settled_dependants(changes)
         refusals = [*refused.values(), *excluded, *still_needed(changes, self.situation)]
-        ordered = tuple(replace(changes[a], waits_for=edges[a]) for a in sorted(changes))
+        ordered = tuple(_placed(replace(changes[a], waits_for=edges[a]), changes) for a in sorted(changes))
         return Plan(
             name=self.situation.name,
             changes=ordered,
@@ -171,6 +171,13 @@ class _Planner:
         if unfinished or rewritten or not _record_is_current(desired, record, self.situation):
             return replace(change, action=Action.RECORD, reasons=reasons or (Reason.DRIFTED if rewritten else Reason.MANIFEST,))
         return None
+
+
+def _placed(change: Change, changes: Mapping[Address, Change]) -> Change:
+    others = in_each_others_way(change, changes)
+    if not others:
+        return change
+    return replace(change, stands_aside=True, warning=f"part of it is gone for a moment, because Consul lets neither it nor {others[0]} change first")
 
 
 def _create(desired: Desired, record: Record | None) -> Change:

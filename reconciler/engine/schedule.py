@@ -32,6 +32,7 @@ class Schedule:
         self._running: dict[Address, tuple[Change, float]] = {}
         self._results: dict[Address, ChangeOutcome] = {}
         self._progress = progress
+        self._early = self._awaited_removals()
 
     @property
     def is_done(self) -> bool:
@@ -41,13 +42,18 @@ class Schedule:
     def ready(self) -> list[Change]:
         """What may start now, by address. Whatever waits for something that failed is ended first, as not attempted.
 
-        Creates and updates come before deletes: what a delete would take away may still be in use by what is being changed.
+        Creates and updates come before deletes, but for those that they wait for: what a delete would take away may still be in use by what is
+        being changed.
         """
         self._skip_blocked()
-        building = [c for c in self._waiting.values() if c.action not in _REMOVALS]
-        busy = any(c.action not in _REMOVALS for c, _ in self._running.values())
+        building = [c for c in self._waiting.values() if c.action not in _REMOVALS or c.address in self._early]
+        busy = any(c.action not in _REMOVALS or c.address in self._early for c, _ in self._running.values())
         candidates = building or ([] if busy else list(self._waiting.values()))
         return sorted((c for c in candidates if not any(a in self._waiting or a in self._running for a in c.waits_for)), key=lambda c: c.address)
+
+    def renew(self, change: Change) -> None:
+        """What waits is to be written against another revision."""
+        self._waiting[change.address] = change
 
     def start(self, change: Change) -> None:
         """It is being written from now on."""
@@ -81,6 +87,17 @@ class Schedule:
     def results(self) -> tuple[ChangeOutcome, ...]:
         """What became of each change so far, by address."""
         return tuple(self._results[a] for a in sorted(self._results))
+
+    def _awaited_removals(self) -> set[Address]:
+        """The removals that some creation or update waits for, be it in a row."""
+        found: set[Address] = set()
+        waiting = [a for c in self._waiting.values() if c.action not in _REMOVALS for a in c.waits_for]
+        while waiting:
+            address = waiting.pop()
+            if address in self._waiting and address not in found:
+                found.add(address)
+                waiting.extend(self._waiting[address].waits_for)
+        return found
 
     def _skip_blocked(self) -> None:
         blocked = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from reconciler.engine.bookkeeping import Bookkeeping
 from reconciler.engine.connections import Connections
@@ -14,7 +15,7 @@ from reconciler.engine.situation import Situation, incarnation
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change
 from reconciler.model.errors import AlreadyExists, OutcomeUnknown, ReconcilerError, SystemFault
-from reconciler.model.kind import DirectKind, Made, Order, ReplacingKind, TransactionalKind, Wanted
+from reconciler.model.kind import DirectKind, Made, Order, ReplacingKind, TransactionalKind, Wanted, YieldingKind
 from reconciler.model.record import Record, State
 from reconciler.model.resource import CONSUL, Live
 from reconciler.ownership.lock import Lock
@@ -98,6 +99,21 @@ class Writes:
             return self._send(change, kind, order)
         except OutcomeUnknown as unknown:
             return self._look_again(change, kind, order, unknown)
+
+    def stand_aside(self, change: Change) -> Change:
+        """Make it what it can be while what it stands on changes; the change that is to follow. Raises a ReconcilerError."""
+        kind = self._situation.kinds[change.address.kind]
+        assert isinstance(kind, YieldingKind)
+        self._lock.demand()
+        return replace(change, live=kind.stand_aside(self._connections.of(change.system or CONSUL), self._orders.order(change)))
+
+    def stand_again(self, change: Change) -> None:
+        """Make what stood aside for nothing what it was. Raises a ReconcilerError."""
+        kind = self._situation.kinds[change.address.kind]
+        assert isinstance(kind, YieldingKind) and change.live is not None
+        self._lock.demand()
+        order = Order(change.address, change.live.fields, self._situation.name, live=change.live, record=change.record)
+        kind.update(self._connections.of(change.system or CONSUL), order)
 
     def _send(self, change: Change, kind: DirectKind, order: Order) -> Made | None:
         system = self._connections.of(change.system or CONSUL)

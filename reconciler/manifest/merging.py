@@ -15,6 +15,8 @@ _WHOLE: Final[tuple[tuple[str, ...], ...]] = (
     ("mesh_credentials", "policies", "*", "rules"),
     ("mesh_credentials", "cluster", "password"),
     ("intentions", "*", "sources", "*"),
+    ("config_entries", "*", "Certificate"),
+    ("config_entries", "*", "PrivateKey"),
     ("prepared_queries", "*", "token"),
     ("kv", "*", "value"),
     ("db_roles", "*", "password"),

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, GetJsonSchemaHandler, JsonValue, model_validator
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
 
 from reconciler.manifest.defaults import Labelled
 from reconciler.manifest.fields import DurationText, HostAddress, Label, LocalPath, OsName, Port, UnitName, Word
 from reconciler.manifest.mistake import Mistake, shown
+from reconciler.manifest.secret_fields import SECRET, within
 from reconciler.manifest.section import Entry, Section
 from reconciler.manifest.suggestion import folded
 
@@ -216,8 +217,28 @@ ConfigEntryKind = Literal[
 ]
 """The kinds that a person writes and that Consul's Community Edition has."""
 
+_ENTERPRISE: Final = ("is a kind of Consul Enterprise", "remove the entry")
+_NO_KINDS: Final[Mapping[str, tuple[str, str]]] = {
+    "bound-api-gateway": ("is made by Consul itself for an api-gateway", "write the api-gateway, and remove this"),
+    "sameness-group": _ENTERPRISE,
+    "control-plane-request-limit": _ENTERPRISE,
+}
+
+_MATERIAL: Final[Mapping[str, Mapping[str, bool]]] = {"inline-certificate": {"privatekey": True, "certificate": False}}
+"""Fields that take a reference, by kind, with the spelling folded; whether also a literal is a secret."""
+
 ONLY_NAMES: Final[Mapping[str, str]] = {"mesh": "mesh", "proxy-defaults": "global", "exported-services": "default"}
 """The kinds of which there is one, and its name (docs/facts.md: Consul 7)."""
+
+
+def _material(key: str, value: Any, material: Mapping[str, bool]) -> Any:
+    secret = material.get(folded(key))
+    if secret is None or (isinstance(value, str) and not secret):
+        return value
+    try:
+        return within(SECRET.parse, value, key)
+    except (PydanticCustomError, PydanticKnownError):
+        raise Mistake("must be text or a reference", "write {file: PATH}", (key,)) from None
 
 
 class ConfigEntry(Entry):
@@ -237,6 +258,21 @@ class ConfigEntry(Entry):
     @classmethod
     def _name_of_mesh(cls, value: Any) -> Any:
         return {"Name": "mesh", **value} if isinstance(value, Mapping) and value.get("Kind") == "mesh" else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_that_is_written(cls, value: Any) -> Any:
+        kind = value.get("Kind") if isinstance(value, Mapping) else None
+        if isinstance(kind, str) and kind in _NO_KINDS:
+            what, what_to_do = _NO_KINDS[kind]
+            raise Mistake(f"is {kind}, which {what}", what_to_do, ("Kind",))
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _references(cls, value: Any) -> Any:
+        material = _MATERIAL.get(str(value.get("Kind"))) if isinstance(value, Mapping) else None
+        return {key: _material(key, each, material) for key, each in value.items()} if material else value
 
     @model_validator(mode="after")
     def _only_name(self) -> ConfigEntry:

@@ -228,11 +228,11 @@ _SCHEMAS["bootstrap_token"] = {
     "additionalProperties": False,
 }
 
-_SECRET: Final = SecretForms("Secret")
+SECRET: Final = SecretForms("Secret")
 _CONSUL_TOKEN: Final = SecretForms("ConsulToken", kv=False)
 _KV_VALUE: Final = SecretForms("KvValue", literal=literal_kv_value, generate=True)
 
-SecretField = Annotated[Secret | SecretSource | Reference, _SECRET]
+SecretField = Annotated[Secret | SecretSource | Reference, SECRET]
 """A secret that may also be the value of a KV entry."""
 
 ConsulTokenField = Annotated[Secret | SecretSource, _CONSUL_TOKEN]
@@ -244,4 +244,4 @@ KvValue = Annotated[str | SecretSource | Reference | Generate, _KV_VALUE]
 
 def definitions() -> dict[str, dict[str, Any]]:
     """The schemas that a mapping with the key :data:`DEFINED` stands for, by name."""
-    return {forms.definition: forms.json_schema() for forms in (_SECRET, _CONSUL_TOKEN, _KV_VALUE, _ARCHIVE_PASSWORD)}
+    return {forms.definition: forms.json_schema() for forms in (SECRET, _CONSUL_TOKEN, _KV_VALUE, _ARCHIVE_PASSWORD)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.manifest.models import Manifest
 from reconciler.manifest.tree import TreePath
-from reconciler.model.secret import SecretSource
+from reconciler.model.secret import Reference, Secret, SecretSource
 
 Found = tuple[TreePath, str, Any]
 """Where it stands, what it belongs to (as in an address), and the secret: a literal, a source, a reference, a generated one."""
@@ -36,6 +36,10 @@ def _fields(manifest: Manifest) -> Iterator[Found]:
         yield ("db_roles", label, "password"), f"db-role/{role.server}/{role.name}", role.password
     for label, query in manifest.prepared_queries.items():
         yield ("prepared_queries", label, "token"), f"prepared-query/{query.name}", query.token
+    for index, config in enumerate(manifest.config_entries):
+        for name, value in config.body.items():
+            if isinstance(value, Secret | SecretSource | Reference):
+                yield ("config_entries", index, name), f"config-entry/{config.Kind}/{config.Name}.{name}", value
     for key, entry in manifest.kv.items():
         if entry.is_masked(key) or not isinstance(entry.value, str):
             yield ("kv", key, "value"), f"kv/{key}", entry.value

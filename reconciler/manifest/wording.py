@@ -50,6 +50,8 @@ def may_be_secret(root: Node, path: TreePath) -> bool:
     if path[:1] == ("kv",) and len(path) > 1:
         sensitive = root.at(*path[:2], "sensitive")
         return sensitive.value is not False if sensitive is not None else is_sensitive_key(str(path[1]))
+    if path[:1] == ("config_entries",):
+        return any(folded(str(part)) == "privatekey" for part in path[1:])
     return any(part in ("password", "sslpassword", "token") for part in path[1:])
 
 

@@ -157,6 +157,15 @@ class DirectKind(Kind, Protocol):
 
 
 @runtime_checkable
+class YieldingKind(DirectKind, Protocol):
+    """A kind whose resources can be something else for a moment, where neither they nor what they stand on can be changed first."""
+
+    def stand_aside(self, system: Any, order: Order) -> Live:
+        """Write what it can be meanwhile. ``order`` is that of the update which follows; the answer is its ``live`` with the new revision."""
+        ...
+
+
+@runtime_checkable
 class ReplacingKind(DirectKind, Protocol):
     """A kind that replaces by making a new one, moving its users over, and deleting the old one last."""
 

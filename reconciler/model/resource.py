@@ -10,6 +10,9 @@ from typing import Literal
 from reconciler.model.address import Address
 from reconciler.model.value import JSON, Value
 
+Hold = tuple[Address, str]
+"""Something of a resource that another one stands on, in the words of their kind: ``(service-defaults/web, "http")``."""
+
 SystemType = Literal["consul", "postgres", "host"]
 
 
@@ -52,8 +55,8 @@ class Desired:
 
     ``fields`` has only what the manifest sets. ``needs`` must exist before this one and go after it; those in ``must_exist`` are an error when
     they are neither declared nor live, the others only give the order. ``after`` are written before this one when one plan changes both, and no more:
-    that is not recorded, so nothing waits for it or is kept for it later. A field that must not be shown holds a type of
-    :mod:`reconciler.model.secret`, also when it was written as a literal.
+    that is not recorded, so nothing waits for it or is kept for it later. ``stands_on`` is what of those it needs the system insists on, such as a
+    protocol (:data:`Hold`). A field that must not be shown holds a type of :mod:`reconciler.model.secret`, also when it was written as a literal.
     """
 
     address: Address
@@ -67,6 +70,7 @@ class Desired:
     protect: bool = False
     adopt: bool = False
     after: frozenset[Address] = frozenset()
+    stands_on: frozenset[Hold] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class Live:
     for the kind only. ``witness`` changes whenever the resource's secret is rewritten and is not derived from the secret. ``dependants``
     would be lost by deleting it, which takes consent. ``occupants`` are the resources inside a container that is only deleted when empty.
     ``foreign`` says why it can never be managed, such as being the node of a Consul agent. ``outputs`` are values for those that refer to
-    it. ``raw`` is the kind's own.
+    it. ``stands_on`` is what the system does not let change while this stands as it is: what takes this away, or makes it let go, comes
+    first. ``can_stand_aside``: see :class:`~reconciler.model.kind.YieldingKind`. ``raw`` is the kind's own.
     """
 
     address: Address
@@ -106,4 +111,6 @@ class Live:
     occupants: frozenset[Address] = frozenset()
     foreign: str = ""
     outputs: Mapping[str, Value] = field(default_factory=dict)
+    stands_on: frozenset[Hold] = frozenset()
+    can_stand_aside: bool = False
     raw: JSON = None

@@ -28,6 +28,20 @@ def populated_mesh(request: pytest.FixtureRequest, populated_consul: ConsulServe
         yield mesh
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What has nothing to do with Postgres is tested beside one of its versions only."""
+    twice = [item for item in items if _is_repeated(item)]
+    if twice:
+        config.hook.pytest_deselected(items=twice)
+        items[:] = [item for item in items if item not in set(twice)]
+
+
+def _is_repeated(item: pytest.Item) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    maker = parameters.get("specimen")
+    return parameters.get("populated_mesh", 18) != 18 and maker is not None and not {"db_roles", "databases"} & maker("sample").manifest.keys()
+
+
 @pytest.fixture
 def mesh(populated_mesh: Mesh) -> Mesh:
     """The mesh that the laws hold on."""

@@ -51,11 +51,17 @@ def _consul(mesh: Mesh) -> dict[str, Any]:
         "tokens": [_unordered(row) for row in _listed(mesh, "/v1/acl/tokens")],
         "acl roles": [_unordered(row) for row in _listed(mesh, "/v1/acl/roles")],
         "queries": _listed(mesh, "/v1/query"),
-        "config": _listed(mesh, "/v1/config/"),
+        "config": _config(mesh),
         "nodes": [_without(mesh.http("GET", f"/v1/catalog/node-services/{quote(name)}")) for name in names],
         "checks": [_without(mesh.http("GET", f"/v1/health/node/{quote(name)}")) for name in names],
         "kv": {p["Key"]: (p["Value"], p["Flags"]) for p in pairs if not p["Key"].startswith("reconciler/")},
     }
+
+
+def _config(mesh: Mesh) -> list[Any]:
+    """But for what Consul writes itself, when it likes."""
+    entries = _listed(mesh, "/v1/config/")
+    return [{k: v for k, v in entry.items() if k != "Status"} for entry in entries if entry["Kind"] != "bound-api-gateway"]
 
 
 def _postgres(mesh: Mesh) -> dict[str, Any]:

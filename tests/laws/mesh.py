@@ -21,6 +21,7 @@ from reconciler.engine.operations import Connections, Options, apply, drift, pla
 from reconciler.manifest.loading import load
 from reconciler.model.change import Plan
 from reconciler.model.outcome import Outcome
+from tests.servers.certificates import two_pairs
 from tests.servers.consul import ConsulServer
 from tests.servers.postgres import PostgresServer
 
@@ -38,6 +39,7 @@ class Mesh:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        two_pairs()  # for specimens that read a key from a file
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -124,7 +126,7 @@ class Mesh:
             },
             "acl_roles": {r["Name"]: r["Hash"] for r in self.http("GET", "/v1/acl/roles")},
             "queries": {q["ID"]: q for q in self.http("GET", "/v1/query")},
-            "config": {(e["Kind"], e.get("Name")): e["ModifyIndex"] for e in self.http("GET", "/v1/config/")},
+            "config": {(e["Kind"], e.get("Name")): _version(e) for e in self.http("GET", "/v1/config/") if e["Kind"] != "bound-api-gateway"},
             "nodes": {n["Node"]: (n["Address"], n["Meta"], [(s["ID"], s["ModifyIndex"]) for s in self._services(n["Node"])]) for n in self._nodes()},
             "kv": {k["Key"]: (k["Value"], k["Flags"], k["ModifyIndex"]) for k in keys if not k["Key"].startswith("reconciler/lock/")},
             "roles": self.sql(_ROLES),
@@ -136,3 +138,9 @@ class Mesh:
 
     def _services(self, node: str) -> list[Any]:
         return list(self.http("GET", f"/v1/catalog/node-services/{quote(node)}")["Services"] or [])
+
+
+def _version(entry: Mapping[str, Any]) -> Any:
+    """What changes when somebody writes the config entry; Consul itself writes a status whenever it likes."""
+    own = ("Status", "ModifyIndex", "Hash")
+    return {key: value for key, value in entry.items() if key not in own} if "Status" in entry else entry["ModifyIndex"]

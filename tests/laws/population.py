@@ -15,6 +15,9 @@ def populate(mesh: Mesh) -> None:
         mesh.http("PUT", "/v1/config", {"Kind": "service-defaults", "Name": "foreign", "Protocol": "http"})
         mesh.http("PUT", "/v1/config", {"Kind": "service-intentions", "Name": "foreign", "Sources": [{"Name": "law", "Action": "allow"}]})
         mesh.http("PUT", "/v1/config", {"Kind": "terminating-gateway", "Name": "foreign", "Services": [{"Name": "law"}]})
+        mesh.http("PUT", "/v1/config", {"Kind": "service-resolver", "Name": "foreign", "ConnectTimeout": "5s"})
+        mesh.http("PUT", "/v1/config", {"Kind": "api-gateway", "Name": "foreign", "Listeners": [{"Name": "a", "Port": 1, "Protocol": "tcp"}]})
+        mesh.http("PUT", "/v1/config", {"Kind": "tcp-route", "Name": "foreign", "Parents": [{"Name": "foreign"}], "Services": [{"Name": "law"}]})
         node = {"Node": "foreign-node", "Address": "10.1.1.1", "NodeMeta": {"external-node": "true"}}
         mesh.http("PUT", "/v1/catalog/register", {**node, "Service": {"Service": "foreign", "Port": 1}, "Check": {"Name": "c", "Status": "passing"}})
         mesh.http("PUT", "/v1/kv/law", b"foreign")

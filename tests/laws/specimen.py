@@ -27,7 +27,7 @@ class Specimen:
 
     kind: str
     address: str
-    entry: tuple[str, ...]
+    entry: tuple[str | int, ...]
     manifest: Manifest
     variants: Mapping[str, Any]
     edited: str
@@ -45,7 +45,7 @@ class Specimen:
     def with_entry(self, entry: Any) -> Manifest:
         """The manifest with another entry in this one's place; None removes it."""
         manifest = deepcopy(self.manifest)
-        inner = manifest
+        inner: Any = manifest
         for key in self.entry[:-1]:
             inner = inner[key]
         if entry is None:

@@ -30,8 +30,12 @@ MANIFEST = st.lists(PICK, max_size=7, unique_by=lambda pick: pick[:2])
 
 def manifest_of(picks: list[tuple[int, int, int]], name: str) -> dict[str, Any]:
     whole: dict[str, Any] = {}
+    seen: set[str] = set()  # of some kinds there is one
     for number, which, variant in picks:
         one = SPECIMENS[number](f"{name}-{number}-{which}")
+        if one.address in seen:
+            continue
+        seen.add(one.address)
         entries = [None, *one.variants.values()]
         chosen = entries[variant % len(entries)]
         add(whole, one.manifest if chosen is None else one.with_entry(chosen))

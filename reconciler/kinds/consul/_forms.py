@@ -14,14 +14,16 @@ and what Consul answers are equal when they mean the same, and the body to be wr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final
 
-from reconciler.kinds.consul._values import Dropped, Free, Plain, Reading, Shape, Trail
-from reconciler.model.value import JSON, Path
+from reconciler.kinds.consul._values import ENTERPRISE, Dropped, Free, Plain, Reading, Shape, Trail
+from reconciler.model.value import JSON, Path, is_secret
 
 _ENTERPRISE: Final = frozenset({"namespace", "partition"})
+_NEAR_MISS: Final = 0.75
+"""How alike (as difflib counts) an unknown field must be to a known one to be taken for a slip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A mapping with known keys."""
+    """A mapping with known keys. ``aliases``: other names that Consul reads, folded."""
 
     fields: Mapping[str, Shape]
     significant: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:
         """The fields in normal form, in Consul's spelling. What is not known is kept as it is: a newer Consul may have written it."""
@@ -63,17 +66,19 @@ class Table:
             name = self._name(str(key))
             if name is None and _folded(str(key)) in _ENTERPRISE:
                 if inner not in ("", "default", None):
-                    reading.fault((*trail, key), "is a feature of Consul Enterprise", "remove it")
+                    reading.fault((*trail, key), ENTERPRISE, "remove it")
                 continue
             if name is None:
-                reading.fault((*trail, key), "is not a field of this kind of config entry", self._instead(str(key)))
+                meant = self._meant(str(key))
+                if meant and reading.strict:
+                    reading.fault((*trail, key), "is not a field of this kind of config entry", f"did you mean {meant}?")
             elif name in result:
                 reading.fault((*trail, key), f"stands twice, as {key} and in another spelling", "leave one of them out")
             shape = self.fields[name] if name is not None else Free()
             if isinstance(shape, Dropped) or inner is None:
                 continue
             normal = shape.normal(inner, (*trail, key), reading, inside=inside) if name is not None else inner
-            if normal or not inside or shape.significant:
+            if is_secret(normal) or normal or not inside or shape.significant:
                 result[name if name is not None else str(key)] = normal
         return result
 
@@ -84,12 +89,35 @@ class Table:
         return {key: self.fields[key].body(value) if key in self.fields else value for key, value in normal.items()}
 
     def _name(self, key: str) -> str | None:
-        return key if key in self.fields else next((name for name in self.fields if _folded(name) == _folded(key)), None)
+        if key in self.fields:
+            return key
+        return self.aliases.get(_folded(key)) or next((name for name in self.fields if _folded(name) == _folded(key)), None)
 
-    def _instead(self, key: str) -> str:
+    def _meant(self, key: str) -> str:
+        """The field that ``key`` is a slip for; empty for one that only a newer Consul may know."""
         known = {_folded(name): name for name, shape in self.fields.items() if not isinstance(shape, Dropped)}
-        guess = get_close_matches(_folded(key), known, 1, 0.6)
-        return f"did you mean {known[guess[0]]}?" if guess else f"write one of {', '.join(known.values())}"
+        guess = get_close_matches(_folded(key), known, 1, _NEAR_MISS)
+        return known[guess[0]] if guess else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A mapping by names that are its user's, such as the subsets of a service. It belongs wholly to the manifest: an empty element is one."""
+
+    element: Table
+    significant: bool = False
+
+    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # its elements are always inside
+        """The elements in normal form."""
+        if not isinstance(value, Mapping):
+            if value is not None:
+                reading.fault(trail, "must be a mapping", "write {NAME: {…}}")
+            return {}
+        return {str(name): self.element.normal(inner, (*trail, name), reading, inside=True) for name, inner in value.items()}
+
+    def body(self, normal: JSON) -> JSON:
+        """The elements as they are sent."""
+        return {name: self.element.body(inner) for name, inner in normal.items()} if isinstance(normal, Mapping) else normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +154,7 @@ class Keyed:
 
 def whole_paths(shape: Shape, at: Path = ()) -> Iterator[Path]:
     """The paths of the mappings under ``shape`` that belong wholly to the manifest."""
-    if isinstance(shape, Keyed):
+    if isinstance(shape, Keyed | Named):
         yield at
     if isinstance(shape, Table):
         for name, inner in shape.fields.items():

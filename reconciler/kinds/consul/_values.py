@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final, Protocol
 
 from reconciler.kinds.consul._durations import go_text, nanoseconds
-from reconciler.model.value import JSON
+from reconciler.model.secret import Secret
+from reconciler.model.value import JSON, is_secret
 
 Trail = tuple[str | int, ...]
 """Where a value stands, in the words of the manifest."""
@@ -110,6 +112,20 @@ class Number(Plain):
 
 
 @dataclass(frozen=True, slots=True)
+class OnceEncoded(Plain):
+    """Text that Consul keeps as it is and answers in base64 (docs/facts.md: Consul 6)."""
+
+    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:
+        """The text as it was written."""
+        if reading.strict or not isinstance(value, str):
+            return Text().normal(value, trail, reading, inside=inside)
+        try:
+            return b64decode(value, validate=True).decode("utf-8", "surrogateescape")
+        except ValueError:
+            return value
+
+
+@dataclass(frozen=True, slots=True)
 class Flag(Plain):
     """True or false; where not strict, these words in quotes are too."""
 
@@ -173,11 +189,80 @@ class Dropped(Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Enterprise(Plain):
-    """A field that only Consul Enterprise takes."""
+class Refused(Plain):
+    """A field that must not be written, why not, and what to do instead. ``neutral`` is a value of it that says nothing."""
+
+    what: str = ""
+    what_to_do: str = "remove it"
+    neutral: str = ""
 
     def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # whatever it is
         """As it is, and a fault unless it says nothing."""
-        if value:
-            reading.fault(trail, "is a feature of Consul Enterprise", "remove it")
+        if value and value != self.neutral:
+            reading.fault(trail, self.what, self.what_to_do)
         return value
+
+
+ENTERPRISE: Final = "is a feature of Consul Enterprise"
+
+
+def enterprise(neutral: str = "") -> Refused:
+    """A field that only Consul Enterprise takes."""
+    return Refused(what=ENTERPRISE, neutral=neutral)
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Plain):
+    """A share in percent, which Consul keeps in steps of 0.01."""
+
+    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # one form everywhere
+        """The nearest step, as a whole number where it is one."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            reading.fault(trail, "must be a number", "write digits without quotes")
+            return value
+        if not 0 <= value <= 100:
+            reading.fault(trail, f"is {value:g}", "write a number from 0 to 100")
+        step = round(value * 100)
+        return step // 100 if step % 100 == 0 else step / 100
+
+
+@dataclass(frozen=True, slots=True)
+class Defaulted:
+    """A field that Consul fills in with ``default`` when it is empty. In a list it is left out then."""
+
+    shape: Shape
+    default: JSON
+
+    @property
+    def significant(self) -> bool:
+        """Its emptiness means the default, which is absence."""
+        return False
+
+    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:
+        """The normal form of what Consul makes of it."""
+        normal = self.shape.normal(value, trail, reading, inside=inside)
+        if inside:
+            return None if normal == self.default else normal
+        return normal or self.default
+
+    def body(self, normal: JSON) -> JSON:
+        """What to send to Consul for it."""
+        return self.shape.body(normal)
+
+
+@dataclass(frozen=True, slots=True)
+class Material(Plain):
+    """The text of a key or a certificate; a reference may stand for it. ``secret``: it is never shown or recorded."""
+
+    secret: bool = False
+
+    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:
+        """The text, as a secret where it is one; of a secret nothing is said but its type."""
+        if is_secret(value):
+            return value
+        if not self.secret:
+            return Text().normal(value, trail, reading, inside=inside)
+        if not isinstance(value, str):
+            reading.fault(trail, "must be text", "write a reference such as {file: PATH}")
+            return Secret("")
+        return Secret(value)

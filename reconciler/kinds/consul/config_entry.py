@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Final, get_args
 
-from reconciler.kinds.consul._entries import DECLARATIONS, Declaration
+from reconciler.kinds.consul._declaration import Declaration
+from reconciler.kinds.consul._entries import DECLARATIONS
 from reconciler.kinds.consul._filed import entries
 from reconciler.kinds.consul._forms import free_paths, significant_paths, whole_paths
 from reconciler.kinds.consul._free import FreeMapRules
@@ -18,15 +20,19 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.mesh import ConfigEntryKind
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.errors import ManifestError
-from reconciler.model.importing import Expression, Found, stated
+from reconciler.model.errors import LostRace, ManifestError
+from reconciler.model.importing import Expression, Found, Needed, stated, variable
 from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
-from reconciler.model.value import JSON
+from reconciler.model.secret import Reference, Secret
+from reconciler.model.value import JSON, WITHHELD, Digest, Value, is_secret
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.reader import ConsulReader
 
-_WITHOUT_SEGMENT: Final = ("mesh", "operator")
+MADE_BY_CONSUL: Final = "bound-api-gateway"
+"""The kind of entries that Consul makes, and lets nobody write."""
+
+_WITHOUT_SEGMENT: Final = ("mesh",)
 _KINDS: Final = frozenset(get_args(ConfigEntryKind))
 _FORMS: Final = tuple(declaration.form for declaration in DECLARATIONS.values())
 
@@ -43,6 +49,7 @@ class ConfigEntry:
         whole=frozenset(path for form in _FORMS for path in whole_paths(form)),
         free=frozenset(path for form in _FORMS for path in free_paths(form)),
         significant=frozenset(path for form in _FORMS for path in significant_paths(form)),
+        defaults={key: value for declaration in DECLARATIONS.values() for key, value in declaration.defaults.items()},
     )
     replaces: ClassVar[bool] = False
 
@@ -65,56 +72,100 @@ class ConfigEntry:
         """As docs/facts.md: Consul 10 has it: a gateway is read by ``service:read`` on its name and written by ``mesh:write``."""
         kind, name = wanted.address.segments
         declaration = DECLARATIONS.get(kind)
-        if declaration is not None:
+        if declaration is None:
+            return
+        if declaration.read:
             yield Permission(declaration.read, _segment(declaration.read, name), "read", wanted.address)
-            if write:
-                yield Permission(declaration.write, _segment(declaration.write, name), "write", wanted.address)
+        if write:
+            yield Permission(declaration.write, _segment(declaration.write, name), "write", wanted.address)
+            for service in sorted(set(declaration.related(name, wanted.desired.fields)) - {name}) if wanted.desired else ():
+                yield Permission("service", service, "read", wanted.address)
 
     def read(self, system: ConsulReader, wanted: Sequence[Wanted]) -> list[Live]:
         """One list of all entries of all kinds."""
         entries = {(entry["Kind"], _name_of(entry).lower()): entry for entry in system.config_entries()}
-        found = [(want.address, entries.get((want.address.identity[0], want.address.identity[1]))) for want in wanted]
-        return [_live(address, entry) for address, entry in found if entry is not None]
+        found = [(want, entries.get((want.address.identity[0], want.address.identity[1]))) for want in wanted]
+        return [_live(want, entry) for want, entry in found if entry is not None]
 
     def create(self, system: Consul, order: Order) -> Made:
         """Make it. Raises AlreadyExists."""
         kind, name = order.address.segments
-        system.write_config_entry(_body(kind, name, order), cas=0)
+        system.write_config_entry(_body(kind, name, order.fields), cas=0)
         # the answer to a write tells no index
         entry = system.read_config_entry(kind, name)
-        return Made(str(entry["CreateIndex"]) if entry is not None else None)
+        return Made(str(entry["CreateIndex"]) if entry is not None else None, _witness(kind, order.fields))
 
     def update(self, system: Consul, order: Order) -> Made:
         """Write it, if nobody has written it since it was read. It is written whole, so what the manifest does not set is written as it was read."""
         live = planned(order)
-        system.write_config_entry(_body(live.raw["Kind"], live.raw["Name"], order), cas=live.revision)
-        return Made(live.incarnation)
+        body = _body(live.raw["Kind"], live.raw["Name"], order.fields)
+        _conditionally(system, live, lambda index: system.write_config_entry(body, cas=index))
+        return Made(live.incarnation, _witness(live.raw["Kind"], order.fields))
 
     def delete(self, system: Consul, order: Order) -> None:
         """Remove it, if nobody has written it since it was read."""
         live = planned(order)
-        system.delete_config_entry(live.raw["Kind"], live.raw["Name"], cas=live.revision)
+        _conditionally(system, live, lambda index: system.delete_config_entry(live.raw["Kind"], live.raw["Name"], cas=index))
+
+    def stand_aside(self, system: Consul, order: Order) -> Live:
+        """Write what it can be while what it stands on changes."""
+        live = planned(order)
+        kind, name, aside = live.raw["Kind"], live.raw["Name"], DECLARATIONS[live.raw["Kind"]].aside
+        if aside is None:
+            return live
+        system.write_config_entry(_body(kind, name, aside(live.fields, order.fields)), cas=live.revision)
+        entry = system.read_config_entry(kind, name)
+        if entry is None:
+            raise LostRace(f"{order.address} was deleted by somebody else meanwhile: run again")
+        return replace(live, revision=entry["ModifyIndex"])
 
     def find(self, system: ConsulReader) -> list[Live]:
-        """Every entry of every kind, those that are not known here included."""
-        return [_live(entry_address(entry["Kind"], _name_of(entry)), entry) for entry in system.config_entries()]
+        """Every entry of every kind that somebody wrote, those that are not known here included."""
+        return [_found(entry["Kind"], _name_of(entry), entry) for entry in system.config_entries() if entry["Kind"] != MADE_BY_CONSUL]
 
     def express(self, live: Live, found: Found) -> Expression:  # noqa: ARG002  # it refers to nothing
         """In the section that its kind has, where that can say all of it; else in ``config_entries``, with Consul's field names."""
         kind, name = live.raw["Kind"], live.raw["Name"]
         declaration = DECLARATIONS.get(kind)
-        services = (name, *_linked(live.fields)) if declaration is None or declaration.read not in _WITHOUT_SEGMENT else ()
         if declaration is None:
-            return Expression(services=services, why_not=f"{kind} is not supported yet")
+            return Expression(services=(name,), why_not=f"{kind} is not supported yet")
+        related = (*_linked(live.fields), *declaration.related(name, live.fields))
+        services = (name, *dict.fromkeys(related)) if declaration.read not in ("", *_WITHOUT_SEGMENT) else ()
         fields = stated(live.fields, self.rules)
         short = in_section(declaration.section, fields)
         if short is not None:
             return Expression((declaration.section,), name, short, services)
-        return Expression(("config_entries",), None, {"Kind": kind, "Name": name, **declaration.form.body(fields)}, services)
+        body = {
+            key: Needed(variable(kind, name, key), f"the {key} of {live.address}") if isinstance(value, Secret) else value
+            for key, value in declaration.form.body(fields).items()
+        }
+        return Expression(("config_entries",), None, {"Kind": kind, "Name": name, **body}, services)
 
     def in_file(self, file: str, text: str) -> list[Live]:  # noqa: ARG002  # the text says it all
         """The entries of a file, in any spelling. Raises ValueError when it is neither HCL nor JSON."""
-        return [_live(entry_address(e["Kind"], e["Name"]), {"CreateIndex": 0, "ModifyIndex": 0, **e}) for e in entries(text) if e["Kind"] in _KINDS]
+        return [_found(e["Kind"], e["Name"], {"CreateIndex": 0, "ModifyIndex": 0, **e}) for e in entries(text) if e["Kind"] in _KINDS]
+
+
+def _conditionally(system: Consul, live: Live, write: Callable[[int], None]) -> None:
+    """Write on the condition that the entry is as it was read; what Consul itself writes into it, its status, does not count."""
+    kind, name = live.raw["Kind"], live.raw["Name"]
+    index = live.revision
+    while True:
+        try:
+            return write(index)
+        except LostRace:
+            entry = system.read_config_entry(kind, name) if DECLARATIONS[kind].has_status else None
+            if entry is None or entry["ModifyIndex"] == index or normal_fields(DECLARATIONS[kind], entry) != live.fields:
+                raise
+            index = entry["ModifyIndex"]
+
+
+def _witness(kind: str, fields: Mapping[str, Value]) -> JSON:
+    """What changes whenever the secret of an entry does, and is not derived from it: its certificate belongs to one key only."""
+    public = fields.get(DECLARATIONS[kind].public) if DECLARATIONS[kind].public else None
+    if public is None:
+        return None
+    return Digest.of(public.reveal() if isinstance(public, Secret) else str(public)).sha256
 
 
 def _fields(manifest: LoadedManifest, written: Written, faults: list[Diagnostic]) -> dict[str, Any]:
@@ -131,14 +182,18 @@ def _fields(manifest: LoadedManifest, written: Written, faults: list[Diagnostic]
 
 def _declared(manifest: LoadedManifest, written: Written, fields: dict[str, Any], surroundings: Surroundings) -> Desired:
     declaration = DECLARATIONS[written.kind]
+    stands_on = frozenset(declaration.stands_on(written.name, fields))
+    referred = {value.address for value in fields.values() if isinstance(value, Reference)}
     return Desired(
         entry_address(written.kind, written.name),
         CONSUL,
         fields,
         written.label,
         manifest.place(*written.path),
-        needs=frozenset(declaration.needs(written.name, fields, surroundings)),
+        needs=frozenset(declaration.needs(written.name, fields, surroundings)) | {address for address, _ in stands_on} | referred,
+        must_exist=frozenset(referred),
         after=frozenset(declaration.after(written.name, fields, surroundings)),
+        stands_on=stands_on,
         on_removal=written.entry.on_removal,
         protect=written.entry.protect,
         adopt=written.entry.adopt,
@@ -151,15 +206,26 @@ def normal_fields(declaration: Declaration, entry: Mapping[str, JSON]) -> dict[s
     return fields
 
 
-def _live(address: Address, entry: Mapping[str, JSON]) -> Live:
-    declaration = DECLARATIONS.get(entry["Kind"])
+def _found(kind: str, name: str, entry: Mapping[str, JSON]) -> Live:
+    return _live(Wanted(entry_address(kind, name), ""), entry)
+
+
+def _live(want: Wanted, entry: Mapping[str, JSON]) -> Live:
+    kind, name = entry["Kind"], _name_of(entry)
+    raw = {"Kind": kind, "Name": name}
+    declaration = DECLARATIONS.get(kind)
+    known = {"incarnation": str(entry["CreateIndex"]), "created_index": entry["CreateIndex"], "revision": entry["ModifyIndex"], "raw": raw}
+    if declaration is None:
+        return Live(want.address, {}, **known)
+    fields = normal_fields(declaration, entry)
+    hinders = declaration.hinders or declaration.stands_on
     return Live(
-        address,
-        normal_fields(declaration, entry) if declaration is not None else {},
-        incarnation=str(entry["CreateIndex"]),
-        created_index=entry["CreateIndex"],
-        revision=entry["ModifyIndex"],
-        raw={"Kind": entry["Kind"], "Name": _name_of(entry)},
+        want.address,
+        {key: Secret(value) if isinstance(value, str) and _is_masked(want, key) else value for key, value in fields.items()},
+        witness=_witness(kind, fields),
+        stands_on=frozenset(hinders(name, fields)),
+        can_stand_aside=declaration.aside is not None,
+        **known,
     )
 
 
@@ -167,6 +233,12 @@ def _linked(fields: Mapping[str, Any]) -> list[str]:
     """The services that a gateway stands in for."""
     services = fields.get("Services")
     return [name for name in services if name != "*"] if isinstance(services, Mapping) else []
+
+
+def _is_masked(want: Wanted, key: str) -> bool:
+    """Whether the manifest takes the field from a reference, or did when it was last applied."""
+    wanted = want.desired is not None and is_secret(want.desired.fields.get(key))
+    return wanted or (want.record is not None and want.record.specification.get(key) is WITHHELD)
 
 
 def _name_of(entry: Mapping[str, JSON]) -> str:
@@ -178,8 +250,9 @@ def _segment(resource: str, name: str) -> str:
     return "" if resource in _WITHOUT_SEGMENT else name
 
 
-def _body(kind: str, name: str, order: Order) -> dict[str, JSON]:
-    return {"Kind": kind, "Name": name, **DECLARATIONS[kind].form.body(order.fields)}
+def _body(kind: str, name: str, fields: Mapping[str, Value]) -> dict[str, JSON]:
+    declaration = DECLARATIONS[kind]
+    return {"Kind": kind, **({} if declaration.nameless else {"Name": name}), **declaration.form.body(fields)}
 
 
 KIND: Final[DirectKind] = ConfigEntry()
