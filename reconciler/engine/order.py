@@ -46,7 +46,7 @@ def _let_go_first(changes: Mapping[Address, Change], edges: dict[Address, set[Ad
     Only while that closes no circle: then the system's refusal says what is wrong.
     """
     for address, change in sorted(changes.items()):
-        for other in sorted(_let_go(change) & changes.keys() - _taken_up(change)):
+        for other in sorted((_let_go(change) & changes.keys()) - _taken_up(change) - {address}):
             waited = other in edges[address]
             edges[address].discard(other)
             if changes[other].action is not Action.FORGET and not _waits_for(address, other, edges):

@@ -19,7 +19,7 @@ from reconciler.model.value import Value
 Fields = Mapping[str, Value]
 
 Check = Callable[[str, Fields, Reading], None]
-"""Notes what Consul would refuse about the entry of this name with these fields, beyond its shape."""
+"""Notes what Consul would refuse about the entry of this name with these fields, beyond its shape. A field that is not set is what is live."""
 
 Needs = Callable[[str, Fields, Surroundings], Iterator[Address]]
 """What must be written before the entry of this name with these fields."""

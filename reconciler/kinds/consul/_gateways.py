@@ -133,8 +133,8 @@ _API_GATEWAY: Final = entry(Listeners=Keyed(("Name",), _API_LISTENER), Status=_S
 
 
 def _check_api_gateway(_name: str, fields: Fields, reading: Reading) -> None:
-    if not fields.get("Listeners"):
-        reading.fault((), "has no listener", "write Listeners: [{Name: NAME, Port: 443, Protocol: http}]")
+    if not fields.get("Listeners", True):
+        reading.fault(("Listeners",), "is empty", "write Listeners: [{Name: NAME, Port: 443, Protocol: http}]")
 
 
 def _certificates(_name: str, fields: Fields, _: Surroundings) -> Iterator[Address]:
@@ -199,12 +199,6 @@ _INLINE_CERTIFICATE: Final = entry(Certificate=Material(secret=False), PrivateKe
 _FILE_SYSTEM_CERTIFICATE: Final = entry(Certificate=TEXT, PrivateKey=TEXT)
 
 
-def _check_certificate(_name: str, fields: Fields, reading: Reading) -> None:
-    for key in ("Certificate", "PrivateKey"):
-        if key not in fields:
-            reading.fault((), f"has no {key}", f"add {key}")
-
-
 GATEWAYS: Final = (
     Declaration(
         kind="terminating-gateway", form=_TERMINATING_GATEWAY, read="service", write="mesh", needs=_needs_of_gateway, after=_after_protocols,
@@ -220,8 +214,8 @@ GATEWAYS: Final = (
     ),
     Declaration(kind="tcp-route", form=_TCP_ROUTE, read="mesh", write="mesh", needs=_parents, after=_after_routed, has_status=True),
     Declaration(
-        kind="inline-certificate", form=_INLINE_CERTIFICATE, read="mesh", write="mesh", check=_check_certificate, public="Certificate"
+        kind="inline-certificate", form=_INLINE_CERTIFICATE, read="mesh", write="mesh", public="Certificate"
     ),
-    Declaration(kind="file-system-certificate", form=_FILE_SYSTEM_CERTIFICATE, read="mesh", write="mesh", check=_check_certificate),
+    Declaration(kind="file-system-certificate", form=_FILE_SYSTEM_CERTIFICATE, read="mesh", write="mesh"),
 )  # fmt: skip
 """The kinds of this file."""

@@ -115,8 +115,8 @@ def _split_services(name: str, fields: Fields) -> Iterator[tuple[str, Any]]:
 
 def _check_splitter(_name: str, fields: Fields, reading: Reading) -> None:
     weights = [split.get("Weight", 0) for split in fields.get("Splits") or () if isinstance(split, dict)]
-    if round(sum(weights) * 100) != 100 * 100:
-        reading.fault(("Splits",) if weights else (), f"has weights of {sum(weights):g} in all", "make them 100 together")
+    if "Splits" in fields and round(sum(weights) * 100) != 100 * 100:
+        reading.fault(("Splits",), f"has weights of {sum(weights):g} in all", "make them 100 together")
 
 
 def _splitter_stands_on(name: str, fields: Fields) -> Iterator[Hold]:

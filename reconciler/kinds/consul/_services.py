@@ -84,10 +84,10 @@ def _check_defaults(name: str, fields: Fields, reading: Reading) -> None:
             reading.fault((), "has both UpstreamConfig and Destination", "remove one of them: a destination outside the mesh has no upstreams")
         destination = fields["Destination"]
         if isinstance(destination, Mapping):
-            if not destination.get("Addresses"):
-                reading.fault(("Destination",), "has no address", "add Addresses: […]")
-            if not isinstance(destination.get("Port"), int) or not 1 <= destination["Port"] <= 65535:
-                reading.fault(("Destination",), "has no port from 1 to 65535", "add Port")
+            if not destination.get("Addresses", True):
+                reading.fault(("Destination", "Addresses"), "is empty", "name an address")
+            if not 1 <= destination.get("Port", 1) <= 65535:
+                reading.fault(("Destination", "Port"), f"is {destination['Port']}", "write a port from 1 to 65535")
 
 
 def _after_defaults(_name: str, fields: Fields, surroundings: Surroundings) -> Iterator[Address]:
@@ -207,9 +207,9 @@ _JWT_PROVIDER: Final = entry(
 
 
 def _check_provider(_name: str, fields: Fields, reading: Reading) -> None:
-    keys = fields.get("JSONWebKeySet") or {}
-    if ("Local" in keys) == ("Remote" in keys):
-        reading.fault(("JSONWebKeySet",) if keys else (), "must have one set of keys", "write JSONWebKeySet: {Local: …} or {Remote: …}")
+    keys = fields.get("JSONWebKeySet")
+    if keys is not None and ("Local" in keys) == ("Remote" in keys):
+        reading.fault(("JSONWebKeySet",), "must have one set of keys", "write JSONWebKeySet: {Local: …} or {Remote: …}")
 
 
 SERVICES: Final = (

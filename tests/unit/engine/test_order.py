@@ -1,0 +1,104 @@
+"""What lets go of something comes before that changes, deletions included; what can be neither first nor last stands aside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.engine.schedule import Schedule
+from tests.unit.engine.world import RETAIN, World, address, desired
+
+
+def holding(world, name, *holds, aside=False):
+    """Say of what is live what it stands on."""
+    world.live[address(name)] = replace(
+        world.live[address(name)], stands_on=frozenset((address(a), what) for a, what in holds), can_stand_aside=aside
+    )
+
+
+def standing(one, *holds):
+    return replace(one, stands_on=frozenset((address(a), what) for a, what in holds))
+
+
+def waits(plan):
+    return {str(c.address).removeprefix("thing/"): {str(a).removeprefix("thing/") for a in c.waits_for} for c in plan.changes}
+
+
+def run(plan):
+    """The order in which the changes of a plan are made, one at a time."""
+    schedule = Schedule(plan.changes, lambda _: None)
+    order = []
+    while not schedule.is_done:
+        change = schedule.ready()[0]
+        schedule.start(change)
+        schedule.end(change, None)
+        order.append(str(change.address).removeprefix("thing/"))
+    return order
+
+
+def http_service_with_router():
+    world = World()
+    world.apply(desired("service", {"protocol": "http"}), desired("router", {}, frozenset({"service"})))
+    holding(world, "router", ("service", "http"))
+    return world
+
+
+def test_what_is_deleted_lets_go_before_the_change():
+    plan = http_service_with_router().plan(desired("service", {"protocol": "tcp"}))
+    assert waits(plan) == {"service": {"router"}, "router": set()}
+    assert run(plan) == ["router", "service"]
+
+
+def test_other_deletions_still_come_last():
+    world = http_service_with_router()
+    world.apply(desired("service", {"protocol": "http"}), desired("router", {}, frozenset({"service"})), desired("another", {}))
+    assert run(world.plan(desired("service", {"protocol": "tcp"})))[-1] == "another"
+
+
+def test_what_is_changed_so_that_it_lets_go_comes_first_although_it_still_needs_it():
+    world = http_service_with_router()
+    router = standing(desired("router", {"plain": True}, frozenset({"service"})))
+    plan = world.plan(desired("service", {"protocol": "tcp"}), router)
+    assert waits(plan) == {"service": {"router"}, "router": set()}
+
+
+def test_what_still_holds_on_comes_after_as_ever():
+    world = http_service_with_router()
+    router = standing(desired("router", {"more": 1}, frozenset({"service"})), ("service", "http"))
+    assert waits(world.plan(desired("service", {"protocol": "http2"}), router)) == {"service": set(), "router": {"service"}}
+
+
+def test_what_is_forgotten_stays_and_lets_go_of_nothing():
+    world = World()
+    world.apply(desired("service", {"protocol": "http"}), desired("router", {}, frozenset({"service"}), on_removal=RETAIN))
+    holding(world, "router", ("service", "http"))
+    assert waits(world.plan(desired("service", {"protocol": "tcp"})))["service"] == set()
+
+
+def test_what_lets_go_of_one_thing_and_takes_up_another_stands_aside_where_it_can():
+    for able in (True, False):
+        world = http_service_with_router()
+        holding(world, "router", ("service", "http"), aside=able)
+        router = standing(desired("router", {"more": 1}, frozenset({"service"})), ("service", "tcp"))
+        plan = world.plan(desired("service", {"protocol": "tcp"}), router)
+        assert waits(plan) == {"service": set(), "router": {"service"}}
+        assert [c.stands_aside for c in plan.changes] == [able, False]
+        assert len(plan.warnings) == able
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.booleans()), max_size=12), st.sets(st.integers(0, 4)))
+def test_letting_go_never_closes_a_circle(holds, kept):
+    """Whatever stands on whatever: each change gets its turn."""
+    world = World()
+    needs = {n: frozenset(f"t{b}" for a, b, _ in holds if a == n and b < n) for n in range(5)}
+    world.apply(*(desired(f"t{n}", {"x": 1}, needs[n]) for n in range(5)))
+    for n in range(5):
+        holding(world, f"t{n}", *((f"t{b}", "old") for a, b, _ in holds if a == n), aside=True)
+    then = [
+        standing(desired(f"t{n}", {"x": 2}, needs[n] & {f"t{k}" for k in kept}), *((f"t{b}", "new") for a, b, again in holds if a == n and again))
+        for n in sorted(kept)
+    ]
+    plan = world.plan(*then)
+    assert sorted(run(plan)) == sorted(str(c.address).removeprefix("thing/") for c in plan.changes)
