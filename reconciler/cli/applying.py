@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from reconciler.cli.approval import ask, can_ask
+from reconciler.cli.approval import DESTROY, QUESTION, ask, can_ask
 from reconciler.cli.connecting import check, connected
 from reconciler.cli.failures import error_text, exit_code_of
 from reconciler.cli.interruption import Interruption
@@ -38,7 +38,7 @@ def run(operation: Literal["apply", "destroy"], target: Target, output: Output, 
                 report.show(plan)
             else:
                 report.show_for_approval(plan)
-            approved = auto_approve or ask()
+            approved = auto_approve or ask(DESTROY if operation == "destroy" else QUESTION)
             if approved:
                 interruption.writing()
                 watch.begin(plan.changes)

@@ -8,6 +8,7 @@ from typing import Final
 from reconciler.cli.streams import is_terminal, say
 
 QUESTION: Final = 'Apply these changes? Only "yes" is accepted: '
+DESTROY: Final = 'Destroy all this? Only "yes" is accepted: '
 
 
 def can_ask() -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from reconciler.cli.options import Output
-from reconciler.cli.streams import emit, emit_in_any_case, paint_for, say_painted, warn
+from reconciler.cli.streams import emit, emit_in_any_case, is_terminal, paint_for, say_painted, warn
 from reconciler.model.change import Plan
 from reconciler.model.errors import Incomplete, ReconcilerError
 from reconciler.model.outcome import Outcome
@@ -111,7 +111,11 @@ class Report:
         from reconciler.report.text import drift_text, plan_text
 
         paint = paint_for(self._output.color, stream)
-        return drift_text(plan, paint) if self._operation == "drift" else plan_text(plan, paint, destroy=self._operation == "destroy")
+        return (
+            drift_text(plan, paint)
+            if self._operation == "drift"
+            else plan_text(plan, paint, destroy=self._operation == "destroy", apart=is_terminal(stream))
+        )
 
     def _store(self, plan: Plan, outcome: Outcome | None) -> None:
         if self._output.json_into is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from reconciler.model.change import Action, Change, FieldChange, Reason, Refusal
@@ -65,10 +66,12 @@ def change_lines(change: Change, paint: Paint) -> list[str]:
     return [head(change, paint), *indented(body)]
 
 
-def refusal_lines(refusal: Refusal, paint: Paint) -> list[str]:
-    """``× address: what: what to do``, and the fields that it is about."""
-    lines = [f"{paint('×', Colour.REMOVED)} {visible(str(refusal))}"]
-    return [*lines, *indented([line for field in refusal.fields for line in field_lines(field, paint)])]
+def refusal_lines(refusal: Refusal, paint: Paint, *, apart: bool = False) -> list[str]:
+    """``× address: what: what to do``, and the fields that it is about. ``apart``: what to do on a line of its own, after them."""
+    said = replace(refusal, what_to_do="") if apart else refusal
+    advice = [visible(refusal.what_to_do)] if apart and refusal.what_to_do else []
+    fields = [line for field in refusal.fields for line in field_lines(field, paint)]
+    return [f"{paint('×', Colour.REMOVED)} {visible(str(said))}", *indented([*fields, *advice])]
 
 
 def indented(lines: list[str]) -> list[str]:

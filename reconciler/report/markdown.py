@@ -68,7 +68,8 @@ def plan_markdown(plan: Plan, operation: OperationName = "plan", outcome: Outcom
 
 def _blocks(plan: Plan, outcome: Outcome | None) -> Iterable[str]:
     """What must not be folded: refusals, warnings, what could not be compared, and why a run stopped."""
-    refusals = [line for refusal in plan.refusals for line in (*wrapped(f"× {refusal}"), *refusal_lines(refusal, PLAIN)[1:])]
+    refused = [refusal_lines(refusal, PLAIN, apart=True) for refusal in plan.refusals]
+    refusals = [line for first, *rest in refused for line in (*wrapped(first), *diff_lines(rest))]
     yield _block("**Refused.** It must not be applied as it is:", refusals)
     yield _block("Warnings:", [line for warning in plan.warnings for line in wrapped(warning)])
     said = {(change.address, path) for change in plan.changes for path, _ in change.unreadable}

@@ -19,11 +19,14 @@ from reconciler.report.values import dotted
 PARTIAL: Final = "This plan is partial: resources were left out on request."
 
 
-def plan_text(plan: Plan, paint: Paint = PLAIN, *, destroy: bool = False) -> str:
-    """The whole plan, its refusals at the end, :func:`~reconciler.report.ending.plan_line` last. Warnings are not in it."""
+def plan_text(plan: Plan, paint: Paint = PLAIN, *, destroy: bool = False, apart: bool = False) -> str:
+    """The whole plan, its refusals at the end, :func:`~reconciler.report.ending.plan_line` last. Warnings are not in it.
+
+    ``apart``: for a terminal, where what to type stands on a line of its own.
+    """
     parts = [change_lines(change, paint) for change in sorted(plan.changes, key=lambda c: c.address)]
     said = {(change.address, path) for change in plan.changes for path, _ in change.unreadable}
-    parts += [_unreadable(plan, said, paint), _refusals(plan, paint), [PARTIAL] if plan.partial else []]
+    parts += [_unreadable(plan, said, paint), _refusals(plan, paint, apart=apart), [PARTIAL] if plan.partial else []]
     return _joined([*parts, [paint(plan_line(plan, destroy=destroy), Colour.HEADING)]])
 
 
@@ -65,8 +68,8 @@ def _unreadable(plan: Plan, said: set[tuple[Address, Path]], paint: Paint) -> li
     return [paint("Cannot compare:", Colour.HEADING), *indented(notes)] if notes else []
 
 
-def _refusals(plan: Plan, paint: Paint) -> list[str]:
-    lines = [line for refusal in plan.refusals for line in refusal_lines(refusal, paint)]
+def _refusals(plan: Plan, paint: Paint, *, apart: bool = False) -> list[str]:
+    lines = [line for refusal in plan.refusals for line in refusal_lines(refusal, paint, apart=apart)]
     return [paint("Refused:", Colour.HEADING), *indented(lines)] if lines else []
 
 

@@ -1,6 +1,7 @@
 """A person at a terminal is shown the plan and asked; only "yes" applies it."""
 
 import os
+import re
 import signal
 
 import pytest
@@ -61,11 +62,22 @@ def test_being_interrupted_at_the_question_changes_nothing(command, write, live_
 def test_destroy_asks_too(command, write, consul):
     command("apply", "--auto-approve", write(MANIFEST), expect=0)
     with Terminal(command, "destroy", "mesh.yaml") as run:
-        asked = without_colour(run.until(QUESTION))
+        asked = without_colour(run.until('Destroy all this? Only "yes" is accepted: '))
         assert asked.startswith("- kv/app/name (no longer in the manifest)\n- kv/app/password (no longer in the manifest)\n\nPlan: ")
         run.type("yes\n")
         assert run.rest()[1] == 0
     assert consul.keys() == {}
+
+
+def test_what_to_type_stands_on_a_line_of_its_own(command, write, consul):
+    consul.put("/v1/kv/app/name", b"theirs")
+    with Terminal(command, "plan", write(MANIFEST)) as run:
+        shown, code = run.rest()
+    assert code == 5
+    assert re.search(
+        r"\n    × kv/app/name: [^\n]*\n        value: theirs → files\n        to take it over and change it: [^\n]*--adopt 'kv/app/name'",
+        without_colour(shown),
+    )
 
 
 def test_with_json_the_person_reads_text_and_the_program_json(command, write):
