@@ -39,6 +39,16 @@ def forget_occupied(changes: dict[Address, Change]) -> dict[Address, Change]:
     return changes
 
 
+def gone_along(changes: dict[Address, Change]) -> dict[Address, Change]:
+    """What lies in something that is deleted is deleted by that, whatever it holds and whoever made it."""
+    for address, change in changes.items():
+        live = change.live
+        container = changes.get(live.within) if live is not None and live.within is not None else None
+        if live is not None and container is not None and container.action is Action.DELETE:
+            changes[address] = replace(change, reasons=(Reason.REMOVED, Reason.ALONG), warning="", live=replace(live, dependants=()))
+    return changes
+
+
 def without_settled_dependants(changes: dict[Address, Change]) -> dict[Address, Change]:
     """What would be lost with a deletion, once the other changes are made: a role's database may be gone, or somebody else's, by then."""
     gone = {a for a, c in changes.items() if c.action is Action.DELETE}

@@ -20,7 +20,7 @@ from reconciler.manifest.suggestion import closest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import AccessDenied, ManifestError, ReconcilerError, Refused, Unreachable
-from reconciler.model.kind import Kind, Permission, Wanted
+from reconciler.model.kind import InnerKind, Kind, Permission, Wanted
 from reconciler.model.record import Record
 from reconciler.model.resource import CONSUL, Desired, Live, System
 from reconciler.model.secret import SecretSource
@@ -243,15 +243,26 @@ class _Observer:
             return list(kind.read(self.reader if system == CONSUL else self.connections.of(system), group))
 
         def read_server(system: System) -> list[Live]:
-            # one connection a server: its kinds are read one after the other
-            return [
-                live for (kind, s), group in sorted(groups.items(), key=lambda g: g[0][0]) if s == system for live in read(self.kinds[kind], s, group)
-            ]
+            # one connection a server, and one for each database that is looked into: its kinds are read one after the other
+            mine = [(self.kinds[k], group) for (k, s), group in sorted(groups.items(), key=lambda g: g[0][0]) if s == system]
+            found = [live for kind, group in mine if not isinstance(kind, InnerKind) for live in read(kind, system, group)]
+            return found + self._read_inside(system, [(kind, group) for kind, group in mine if isinstance(kind, InnerKind)])
 
         with ThreadPoolExecutor(_THREADS) as pool:
             futures = [pool.submit(read_server, system) for system in sorted(postgres)]
             futures += [pool.submit(read, self.kinds[k], s, group) for (k, s), group in groups.items() if s not in postgres]
             return {live.address: live for future in futures for live in future.result()}
+
+    def _read_inside(self, system: System, groups: list[tuple[InnerKind, list[Wanted]]]) -> list[Live]:
+        names = {w.address.segments[1] for _, group in groups for w in group}
+        if not names:
+            return []
+
+        def ask(name: str, session: Any) -> list[Live]:
+            here = [(kind, [w for w in group if w.address.segments[1] == name]) for kind, group in groups]
+            return [live for kind, group in here if group for live in kind.read_inside(session, group)]
+
+        return self.connections.postgres(system.name).in_each_database(names, ask)
 
     def _resolved(self, desired: Desired) -> Desired:
         return replace(desired, fields=_resolve(desired.fields, self.connections))

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address
-from reconciler.model.change import Action, Change
+from reconciler.model.change import Action, Change, Reason
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import ManifestError
 from reconciler.model.resource import Desired
@@ -20,7 +20,19 @@ def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Ad
         if change.desired is not None:
             edges[address] |= {a for a in change.desired.after if a in changes and changes[a].desired is not None} - {address}
     _let_go_first(changes, edges)
+    _gone_last(changes, edges)
     return {a: frozenset(e) for a, e in edges.items()}
+
+
+def _gone_last(changes: Mapping[Address, Change], edges: dict[Address, set[Address]]) -> None:
+    """Nothing waits for the records of what is gone already or goes along; what goes along waits for what takes it."""
+    gone = {a for a, c in changes.items() if c.action is Action.FORGET and c.live is None}
+    for waited_for in edges.values():
+        waited_for -= gone
+    for address, change in changes.items():
+        if Reason.ALONG in change.reasons and change.live is not None and change.live.within is not None:
+            edges[change.live.within].discard(address)
+            edges[address].add(change.live.within)
 
 
 def needs_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Address, frozenset[Address]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.engine import advice
-from reconciler.engine.consequences import forget_occupied, retain_needs, still_needed, without_settled_dependants
+from reconciler.engine.consequences import forget_occupied, gone_along, retain_needs, still_needed, without_settled_dependants
 from reconciler.engine.diff import Differences, compare, matches_claim, recordable, secret_rewritten
 from reconciler.engine.order import edges_of, in_each_others_way, in_order, needs_of
 from reconciler.engine.scope import within
@@ -86,7 +86,7 @@ class _Planner:
         elif record.removal is OnRemoval.RETAIN:
             reasons = (Reason.REMOVED, Reason.RETAINED)
         else:
-            change = replace(change, action=Action.DELETE)
+            change, warning = replace(change, action=Action.DELETE), live.notice
         self.decisions[address] = replace(change, reasons=reasons, warning=warning)
 
     def plan(self) -> Plan:
@@ -96,6 +96,7 @@ class _Planner:
         scope, excluded = self.situation.scope, list[Refusal]()
         if scope.is_partial:
             changes, refused, excluded = within(scope, changes, refused, needs_of(changes, self.situation))
+        changes = gone_along(changes)
         edges = edges_of(changes, self.situation)  # before what other deletions take along is left out
         changes = without_settled_dependants(changes)
         refusals = [*refused.values(), *excluded, *still_needed(changes, self.situation)]

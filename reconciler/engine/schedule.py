@@ -49,7 +49,11 @@ class Schedule:
         building = [c for c in self._waiting.values() if c.action not in _REMOVALS or c.address in self._early]
         busy = any(c.action not in _REMOVALS or c.address in self._early for c, _ in self._running.values())
         candidates = building or ([] if busy else list(self._waiting.values()))
-        return sorted((c for c in candidates if not any(a in self._waiting or a in self._running for a in c.waits_for)), key=lambda c: c.address)
+        found = sorted((c for c in candidates if not any(a in self._waiting or a in self._running for a in c.waits_for)), key=lambda c: c.address)
+        if not found and self._waiting and not self._running:
+            for change in list(self._waiting.values()):
+                self.give_up(change, "it waits for what waits for it, which is a mistake in reconciler")
+        return found
 
     def renew(self, change: Change) -> None:
         """What waits is to be written against another revision."""

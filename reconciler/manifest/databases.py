@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from reconciler.manifest.database_objects import OBJECT
 from reconciler.manifest.defaults import BY_NAME
 from reconciler.manifest.fields import ConnectionLimit, Label, PgName, PgRoleName, PgSettingName, PgText, Timestamp, Word
 from reconciler.manifest.mistake import Mistake
@@ -49,7 +50,7 @@ class DbRole(Entry):
 class Grant(Entry):
     """Rights on one object for one grantee. Short form: the list of privileges."""
 
-    privileges: list[Word] = Field(description="The privileges, such as SELECT.")
+    privileges: list[Word] = Field(description="The privileges, such as SELECT; ALL for all there are, an empty list for none.")
     grantable: bool | None = Field(default=None, description="Whether they may be passed on.")
 
     @model_validator(mode="before")
@@ -83,8 +84,8 @@ class DefaultPrivilege(Entry):
     owner: PgName = Field(description="Role that creates the objects.")
     into_schema: PgName | None = Field(default=None, alias="schema", description="Schema they are created in; any by default.")
     on: Literal["tables", "sequences", "functions", "types", "schemas"] = Field(description="Which objects.")
-    to: PgName = Field(description="Role that gets the rights.")
-    privileges: list[Word] = Field(description="The privileges, such as SELECT.")
+    to: PgName = Field(description="Role that gets the rights, or `PUBLIC`.")
+    privileges: list[Word] = Field(description="The privileges, such as SELECT; ALL for all there are, an empty list for none.")
 
 
 class Database(Entry):
@@ -103,7 +104,7 @@ class Database(Entry):
     lc_ctype: Word | None = Field(default=None, description="Its character classes. Cannot be changed.")
     template: PgName | None = Field(default=None, description="Database it is copied from on creation, template0 by default.")
     connection_limit: ConnectionLimit | None = Field(default=None, description="How many connections it may have, -1 for any number.")
-    grants: dict[PgName, dict[Label, Grant]] | None = Field(
+    grants: dict[PgName, dict[Annotated[str, OBJECT], Grant]] | None = Field(
         default=None, description="Rights, by grantee and object: `database`, `schema NAME`, `table SCHEMA.NAME`, `all tables in schema NAME` …"
     )
     schemas: Annotated[dict[PgName, Schema], BY_NAME] | None = Field(default=None, description="Schemas, by label.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from reconciler.manifest.database_objects import DatabaseObject, default_objects, normal_grantee
 from reconciler.manifest.models import Database, Manifest
 from reconciler.manifest.subjects import dotted
 from reconciler.manifest.tree import Node, TreePath, place, spot_of
@@ -56,6 +57,12 @@ def _inside(database: Database, path: TreePath) -> Iterator[Identity]:
         yield Address.of("db-schema", *at, schema.name), (*path, "schemas", label)
     for label, extension in (database.extensions or {}).items():
         yield Address.of("db-extension", *at, extension.name), (*path, "extensions", label)
+    for grantee, grants in (database.grants or {}).items():
+        for text in grants:
+            yield Address.of("db-grant", *at, str(DatabaseObject.parse(text)), normal_grantee(grantee)), (*path, "grants", grantee, text)
+    for label, default in (database.default_privileges or {}).items():
+        where = default_objects(default.on, default.into_schema)
+        yield Address.of("db-default-privilege", *at, default.owner, where, normal_grantee(default.to)), (*path, "default_privileges", label)
 
 
 def same_resource(manifest: Manifest, root: Node) -> Iterator[Diagnostic]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
+from reconciler.manifest.grant_rules import broken_grants
 from reconciler.manifest.identities import disagreeing_nodes, same_resource, same_value
 from reconciler.manifest.models import Manifest
 from reconciler.manifest.references import LOCAL, circles
@@ -24,6 +25,7 @@ def broken_rules(manifest: Manifest, root: Node) -> list[Diagnostic]:
             disagreeing_nodes(manifest, root),
             _hosts_without_ssh(manifest, root),
             _role_circles(manifest, root),
+            broken_grants(manifest, root),
         )
     )
 

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     RETAINED = "kept, on_removal is retain"
     RECREATED = "made anew by somebody else"
     GONE = "already gone"
+    ALONG = "goes with what it lies in"
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,17 @@ class ReplacingKind(DirectKind, Protocol):
 
 
 @runtime_checkable
+class InnerKind(DirectKind, Protocol):
+    """A kind whose resources lie inside the databases of a server, the second segment of their addresses. Each takes a connection of its own, so the
+    engine connects once to each database and asks all such kinds there.
+    """
+
+    def read_inside(self, session: Any, wanted: Sequence[Wanted]) -> Iterable[Live]:
+        """What is live of ``wanted``, all of them in the database of ``session``: one statement. Otherwise as :meth:`read`."""
+        ...
+
+
+@runtime_checkable
 class TransactionalKind(Kind, Protocol):
     """A kind whose writes are operations of a Consul transaction."""
 

@@ -96,8 +96,9 @@ class Live:
     ``created_index`` is the Consul index at which it was created, where there is one. ``revision`` is what a conditional write needs,
     for the kind only. ``witness`` changes whenever the resource's secret is rewritten and is not derived from the secret. ``dependants``
     would be lost by deleting it, which takes consent. ``occupants`` are the resources inside a container that is only deleted when empty.
-    ``foreign`` says why it can never be managed, such as being the node of a Consul agent. ``outputs`` are values for those that refer to
-    it. ``stands_on`` is what the system does not let change while this stands as it is: what takes this away, or makes it let go, comes
+    ``foreign`` says why it can never be managed, such as being the node of a Consul agent. ``within`` is the resource that it lies in and that takes
+    it along when it is deleted. ``notice`` says what deleting it would do besides, losing nothing. ``outputs`` are values for those that
+    refer to it. ``stands_on`` is what the system does not let change while this stands as it is: what takes this away, or makes it let go, comes
     first. ``can_stand_aside``: see :class:`~reconciler.model.kind.YieldingKind`. ``raw`` is the kind's own.
     """
 
@@ -110,6 +111,8 @@ class Live:
     dependants: tuple[Dependant, ...] = ()
     occupants: frozenset[Address] = frozenset()
     foreign: str = ""
+    within: Address | None = None
+    notice: str = ""
     outputs: Mapping[str, Value] = field(default_factory=dict)
     stands_on: frozenset[Hold] = frozenset()
     can_stand_aside: bool = False

@@ -28,6 +28,15 @@ from tests.servers.postgres import PostgresServer
 _ROLES = """SELECT a.oid, a.rolname, a.rolpassword, a.rolcanlogin, a.rolconnlimit, s.setconfig
   FROM pg_authid a LEFT JOIN pg_db_role_setting s ON s.setrole = a.oid ORDER BY 1"""
 
+_MEMBERSHIPS = "SELECT roleid, member, grantor, admin_option, inherit_option, set_option FROM pg_auth_members ORDER BY 1, 2, 3"
+_INSIDE = (
+    "SELECT oid, nspname, nspowner, nspacl::text FROM pg_namespace WHERE nspname !~ '^pg_' ORDER BY 1",
+    "SELECT oid, relname, relowner, relacl::text FROM pg_class WHERE oid >= 16384 ORDER BY 1",
+    "SELECT oid, extname, extversion, extnamespace FROM pg_extension ORDER BY 1",
+    "SELECT oid, defaclrole, defaclnamespace, defaclobjtype, defaclacl::text FROM pg_default_acl ORDER BY 1",
+    "SELECT datacl::text FROM pg_database WHERE datname = current_database()",
+)
+
 
 @dataclass
 class Mesh:
@@ -130,6 +139,8 @@ class Mesh:
             "nodes": {n["Node"]: (n["Address"], n["Meta"], [(s["ID"], s["ModifyIndex"]) for s in self._services(n["Node"])]) for n in self._nodes()},
             "kv": {k["Key"]: (k["Value"], k["Flags"], k["ModifyIndex"]) for k in keys if not k["Key"].startswith("reconciler/lock/")},
             "roles": self.sql(_ROLES),
+            "memberships": self.sql(_MEMBERSHIPS),
+            "inside": [self.sql(query, "law") for query in _INSIDE],
             "databases": self.sql("SELECT oid, datname, datdba, datconnlimit FROM pg_database ORDER BY 1"),
         }  # fmt: skip
 

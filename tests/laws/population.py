@@ -24,4 +24,12 @@ def populate(mesh: Mesh) -> None:
         mesh.http("PUT", "/v1/kv/reconciler/owned-not-quite", b"foreign")
         mesh.http("PUT", "/v1/kv/foreign/password?flags=42", b"\xff\x00 not text")
     mesh.sql("CREATE ROLE law LOGIN CONNECTION LIMIT 3 PASSWORD 'foreign'; ALTER ROLE law SET work_mem = '3MB'")
+    mesh.sql("CREATE ROLE foreigner; GRANT law TO foreigner WITH ADMIN OPTION")
     mesh.sql("CREATE DATABASE law OWNER law")
+    mesh.sql(
+        "CREATE SCHEMA foreign_schema AUTHORIZATION law; CREATE TABLE foreign_schema.t ();"
+        "GRANT SELECT ON foreign_schema.t TO foreigner WITH GRANT OPTION;"
+        "GRANT CREATE ON SCHEMA public TO foreigner; CREATE EXTENSION sample; GRANT CONNECT ON DATABASE law TO foreigner;"
+        "ALTER DEFAULT PRIVILEGES FOR ROLE law GRANT SELECT ON TABLES TO foreigner",
+        "law",
+    )

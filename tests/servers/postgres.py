@@ -49,6 +49,26 @@ def installation(version: int) -> Path:
     return copy / shipped.name / _INSTALLATIONS[version]
 
 
+_SAMPLE = {
+    "sample.control": "comment = 'for tests'\ndefault_version = '1.0'\nrelocatable = true\n",
+    "sample--1.0.sql": "CREATE FUNCTION one() RETURNS int4 LANGUAGE sql AS 'SELECT 1';\n",
+    "sample--1.0--1.1.sql": "CREATE FUNCTION two() RETURNS int4 LANGUAGE sql AS 'SELECT 2';\n",
+    "sample--1.1--1.0.sql": "DROP FUNCTION two();\n",
+}
+"""An extension with two versions and ways between them; what is shipped comes in one version each."""
+
+
+def _provide_sample(folder: Path) -> None:
+    """Put the extension ``sample`` among those that the server can install, once; harmless when several processes do it at one time."""
+    for name, text in _SAMPLE.items():
+        path = folder / "share" / "postgresql" / "extension" / name
+        if not path.exists() or path.read_text(encoding="ascii") != text:
+            partial = path.with_name(f"{name}.{os.getpid()}")
+            partial.write_text(text, encoding="ascii")
+            partial.chmod(0o644)
+            partial.rename(path)
+
+
 def _copy(shipped: Path, copy: Path) -> None:
     """Copy 100 MB of programs to where nobody can run them, once; all or nothing, and harmless when several processes do it at one time."""
     partial = Path(tempfile.mkdtemp(prefix=f"{copy.name}.", dir=copy.parent))
@@ -143,6 +163,7 @@ class PostgresServer:
             self._process = None
 
     def _initialise(self) -> None:
+        _provide_sample(installation(self.version))
         password_file = self.folder / "password"
         password_file.write_text(self.password)
         who: dict[str, Any] = {}

@@ -71,8 +71,13 @@ FIELDS: dict[tuple[str, str], set[str]] = {
     ("prepared_queries", "field of `failover`"): supported(queries.QueryFailover),
     ("prepared_queries", "field of `template`"): supported(queries.QueryTemplate),
     ("kv", "field"): supported(kv.KvEntry),
-    ("db_roles", "field"): supported(databases.DbRole, "member_of", "reassign_to"),
-    ("databases", "field"): supported(databases.Database, "grants", "schemas", "extensions", "default_privileges"),
+    ("db_roles", "field"): supported(databases.DbRole, "reassign_to"),
+    ("db_roles", "field of a membership"): supported(databases.Membership),
+    ("databases", "field"): supported(databases.Database),
+    ("databases", "field of a grant"): supported(databases.Grant),
+    ("databases", "field of a schema"): supported(databases.Schema),
+    ("databases", "field of an extension"): supported(databases.Extension),
+    ("databases", "field of a default privilege"): supported(databases.DefaultPrivilege),
 }
 """The tables of docs/manifest.md by heading and title, and the fields that each must have: those of the model that work."""
 

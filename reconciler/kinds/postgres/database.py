@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import ClassVar, Final, LiteralString
 
 from reconciler.kinds.postgres import _contents
+from reconciler.kinds.postgres._joining import acting_for
 from reconciler.kinds.postgres._locale import normal_encoding, normal_locale
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import Database
 from reconciler.model.address import Address
-from reconciler.model.errors import AccessDenied, LostRace, Rejected, Unreachable
+from reconciler.model.errors import LostRace, Rejected, Unreachable
 from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.record import State
@@ -30,6 +32,7 @@ from reconciler.systems.postgres import Condition, InUse, Name, Postgres, Row, S
 _INVALID: Final = -2
 _PATIENCE_S: Final = 30.0
 _POLL_S: Final = 0.1
+_GIVE: Final = "give a database to"
 _TEMPLATES: Final = frozenset({"template0", "template1"})
 _DEFAULT_TEMPLATE: Final = "template0"
 """Never touched by anybody, so the result is the same everywhere; and a session in template1 would make CREATE DATABASE fail."""
@@ -112,9 +115,8 @@ class PostgresDatabase:
     def create(self, system: Postgres, order: Order) -> Made:
         """One CREATE DATABASE; its oid is read afterwards."""
         name, fields = order.address.segments[1], order.fields
-        if "owner" in fields:
-            _demand_membership(system, fields["owner"])
-        system.run_outside_transaction(sql("CREATE DATABASE {}{}", Name(name), _options(fields)))
+        with acting_for(system, fields.get("owner", system.me.name), _GIVE):
+            system.run_outside_transaction(sql("CREATE DATABASE {}{}", Name(name), _options(fields)))
         [row] = system.query(_OID, {"name": name})
         return Made(row["oid"])
 
@@ -124,13 +126,13 @@ class PostgresDatabase:
         incarnation = order.live.incarnation if order.live else None
         statements: list[Statement] = []
         if "owner" in changed:
-            _demand_membership(system, order.fields["owner"])
             statements.append(sql("ALTER DATABASE {} OWNER TO {}", Name(name), Name(order.fields["owner"])))
         if "connection_limit" in changed:
             statements.append(sql("ALTER DATABASE {} CONNECTION LIMIT {}", Name(name), order.fields["connection_limit"]))
         unchanged = Condition(_IS_THE_ONE, {"oid": incarnation, "name": name}, f"{order.address} was dropped or made anew meanwhile: run again")
         if statements:
-            system.run(*statements, only_if=unchanged)
+            with acting_for(system, order.fields["owner"], _GIVE), _acting_for_owner(system, order.live.fields["owner"] if order.live else None):
+                system.run(*statements, only_if=unchanged)
         return Made(incarnation)
 
     def delete(self, system: Postgres, order: Order) -> None:
@@ -148,7 +150,8 @@ class PostgresDatabase:
                 raise Rejected(f"it is not empty any more: it has {', '.join(d.text for d in lost)}: plan again")
         force = sql(" WITH (FORCE)" if order.allow_data_loss and system.version >= 130000 else "")
         try:
-            system.run_outside_transaction(sql("DROP DATABASE {}{}", Name(name), force))
+            with _acting_for_owner(system, row["owner"]):
+                system.run_outside_transaction(sql("DROP DATABASE {}{}", Name(name), force))
         except InUse as fault:
             raise Rejected(f"{fault}{_named(system.query(_SESSIONS, {'name': name}))}") from fault
 
@@ -228,24 +231,8 @@ def _options(fields: Mapping[str, Value]) -> Statement:
     return joined("", [sql(" {}", option) for option in options])
 
 
-def _demand_membership(server: Postgres, owner: str) -> None:
-    """Make sure that this role may give a database to ``owner``: a superuser may, others must be members of it (docs/facts.md: Postgres 7)."""
-    me = server.me
-    if me.is_superuser or me.name == owner:
-        return
-    wanted: LiteralString = "SET" if server.version >= 160000 else "MEMBER"
-    rows = server.query(
-        "SELECT pg_catalog.pg_has_role(current_user, r.oid, %(wanted)s) AS may FROM pg_catalog.pg_roles r WHERE r.rolname::text = %(owner)s",
-        {"wanted": wanted, "owner": owner},
-    )
-    if rows and not rows[0]["may"]:
-        options = sql(" WITH INHERIT TRUE, SET TRUE" if server.version >= 160000 else "")
-        try:
-            server.run(sql("GRANT {} TO CURRENT_USER{}", Name(owner), options))
-        except AccessDenied as fault:
-            raise AccessDenied(
-                f'{me.name} cannot give a database to {owner}, not being a member of it: GRANT "{owner}" TO "{me.name}" ({fault})'
-            ) from fault
+def _acting_for_owner(server: Postgres, owner: str | None) -> AbstractContextManager[None]:
+    return acting_for(server, owner or server.me.name, "change a database of", if_possible=True)
 
 
 def _named(sessions: Iterable[Row]) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, LiteralString
+from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 
 from reconciler.model.errors import Rejected, SystemFault, Unreachable
 from reconciler.model.secret import Secret
 from reconciler.systems.postgres.faults import connection_fault, statement_fault
+from reconciler.systems.postgres.rooms import Rooms
 from reconciler.systems.postgres.session import Condition, Row, Session
 from reconciler.systems.postgres.settings import ServerSettings, server_settings
 from reconciler.systems.postgres.statement import Statement
@@ -20,6 +22,8 @@ from reconciler.systems.scram import Verifications
 
 if TYPE_CHECKING:
     import psycopg
+
+_T = TypeVar("_T")
 
 OLDEST_VERSION: Final = 120000
 PARALLEL: Final = 4
@@ -45,6 +49,10 @@ SELECT pg_catalog.current_setting('server_version_num')::int4 AS version,
          CASE WHEN r.rolsuper AND pg_catalog.current_setting('server_version_num')::int4 OPERATOR(pg_catalog.>=) 130000
            THEN pg_catalog.set_config('log_min_duration_sample', '-1', false) END] END AS settings
   FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user"""
+_REACHABLE: Final[LiteralString] = """
+SELECT d.datname::text AS name, d.datconnlimit = -2 AS is_invalid,
+       d.datconnlimit = -2 OR (d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT')) AS can_connect
+  FROM pg_catalog.pg_database d WHERE d.datname::text = ANY(%(names)s::text[]) ORDER BY 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,8 @@ class Postgres:
     """One server of the manifest; nothing is connected until something is asked. Safe for threads.
 
     Transactions run one after the other on one connection; statements that must be outside a transaction have up to :data:`PARALLEL` of their own.
-    ``verifications`` remembers the checks of passwords. ``statements`` counts what was sent to it.
+    ``verifications`` remembers the checks of passwords. ``statements`` counts what was sent to it. ``alone`` is held by whoever changes
+    something inside a database, or takes rights that are given back soon, which nobody else must rely on.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -84,12 +93,14 @@ class Postgres:
         self.label = settings.label
         self.statements = 0
         self.verifications = Verifications()
+        self.alone = threading.RLock()
         self._settings = settings
         self._known: _Known | None = None
         self._counting = threading.Lock()
         self._main = Session(self.label, self._connect_main, self._count)
         self._spare: list[Session] = []
         self._places = threading.BoundedSemaphore(PARALLEL)
+        self._changing = Rooms(self._session, self._await_end, self.alone)
 
     @classmethod
     def connect(cls, name: str, section: Any, environ: Mapping[str, str], secret: Callable[[Any], Secret], directory: Path | None = None) -> Postgres:
@@ -119,14 +130,15 @@ class Postgres:
         _ = self._connected
         return self._main.query(text, parameters)
 
-    def run(self, *statements: Statement, only_if: Condition | None = None) -> list[Row]:
+    def run(self, *steps: Statement | Condition, only_if: Condition | None = None) -> list[Row]:
         """Carry out statements in one transaction: see :meth:`Session.run`."""
         self._demand_primary()
-        return self._main.run(*statements, only_if=only_if)
+        return self._main.run(*steps, only_if=only_if)
 
     def run_outside_transaction(self, statement: Statement) -> None:
         """Carry out one that Postgres refuses inside a transaction: see :meth:`Session.run_outside_transaction`."""
         self._demand_primary()
+        self._changing.leave()
         with self._places:
             with self._counting:
                 session = self._spare.pop() if self._spare else self._session(None)
@@ -149,8 +161,39 @@ class Postgres:
             if until_gone and process is not None:
                 self._await_end(process)
 
+    @contextmanager
+    def changing(self, name: str) -> Iterator[Session]:
+        """A connection for changes inside the database ``name``: one at a time on a server, and kept for the next change in the same database."""
+        self._demand_primary()
+        with self._changing.entered(name) as session:
+            yield session
+
+    def has_database(self, name: str) -> bool:
+        """Whether there is such a database."""
+        return bool(self.query(_REACHABLE, {"names": [name]}))
+
+    def in_each_database(self, names: Iterable[str], ask: Callable[[str, Session], list[_T]]) -> list[_T]:
+        """What ``ask`` finds inside each of these databases that exists, several at a time, with one connection to each.
+
+        Raises Rejected for one that may not be connected to. One that an interrupted DROP DATABASE left has nothing in it that can be used.
+        """
+        rows = self.query(_REACHABLE, {"names": sorted(names)})
+        closed = [row["name"] for row in rows if not row["can_connect"]]
+        if closed:
+            raise Rejected(f"{self.label}: nobody, or not {self.me.name}, may connect to the database {closed[0]}: allow it")
+
+        def asked(name: str) -> list[_T]:
+            with self.in_database(name) as session:
+                return ask(name, session)
+
+        if not rows:
+            return []
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            return [each for found in pool.map(asked, [row["name"] for row in rows if not row["is_invalid"]]) for each in found]
+
     def close(self) -> None:
         """Close every connection."""
+        self._changing.leave()
         for session in (self._main, *self._spare):
             session.close()
 
@@ -175,6 +218,7 @@ class Postgres:
             time.sleep(0.002)
 
     def _session(self, database: str | None) -> Session:
+        _ = self._connected
         session = Session(self.label, lambda: self._connect_another(database), self._count)
         session.unlogged = self.me.is_superuser
         return session

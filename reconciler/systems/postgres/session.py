@@ -62,16 +62,16 @@ class Session:
             except _Lost:
                 return self._query(text, parameters, last=True)
 
-    def run(self, *statements: Statement, only_if: Condition | None = None) -> list[Row]:
-        """Carry out ``statements`` in one transaction; the rows of the last one.
+    def run(self, *steps: Statement | Condition, only_if: Condition | None = None) -> list[Row]:
+        """Carry out statements in one transaction; the rows of the last one. A condition among them is looked at in its turn, ``only_if`` first.
 
         They must mean the same when sent twice: a transaction that was undone because somebody else changed the same rows is sent again. Raises
-        LostRace when ``only_if`` does not hold, OutcomeUnknown when the connection was lost while committing, or another SystemFault.
+        LostRace when a condition does not hold, OutcomeUnknown when the connection was lost while committing, or another SystemFault.
         """
-        secret = any(s.carries_secret for s in statements)
-        body = joined("; ", statements)
+        secret = any(s.carries_secret for s in steps if isinstance(s, Statement))
+        every = steps if only_if is None else (only_if, *steps)
         with self._lock:
-            return _persist(lambda: self._transaction(body, only_if, secret=secret))
+            return _persist(lambda: self._transaction(every, secret=secret))
 
     def run_outside_transaction(self, statement: Statement) -> None:
         """Carry out a statement that Postgres refuses inside a transaction, such as CREATE DATABASE. Raises as :meth:`run`."""
@@ -113,17 +113,20 @@ class Session:
                 raise _Lost from None
             raise statement_fault(self.label, error, secret=False, lost=self._is_lost(error), unknown=False) from error
 
-    def _transaction(self, body: Statement, only_if: Condition | None, *, secret: bool) -> list[Row]:
+    def _transaction(self, steps: tuple[Statement | Condition, ...], *, secret: bool) -> list[Row]:
         connection = self._open()
-        text = rendered(body, connection)
+        messages = [m if isinstance(m, Condition) else rendered(m, connection) for m in _messages(steps)]
         unlogged = secret and self.unlogged
-        if not unlogged and only_if is None:
-            return self._single(text, secret=secret)  # several statements in one message are one transaction
+        if not unlogged and len(messages) == 1 and isinstance(messages[0], str):
+            return self._single(messages[0], secret=secret)  # several statements in one message are one transaction
+        rows: list[Row] = []
         try:
             self._send(_UNLOGGED if unlogged else "BEGIN", secret=False, unknown=False)
-            if only_if is not None:
-                self._demand(only_if)
-            rows = self._send(text, secret=secret, unknown=False)
+            for message in messages:
+                if isinstance(message, Condition):
+                    self._demand(message)
+                else:
+                    rows = self._send(message, secret=secret, unknown=False)
             self._send("COMMIT", secret=secret, unknown=True)
         except BaseException:
             if not connection.closed:
@@ -161,6 +164,17 @@ class Session:
     def _is_lost(self, error: psycopg.Error) -> bool:
         """Whether the server has not said what became of the statement. A FATAL error is its word, though it ends the connection."""
         return error.sqlstate is None and self._connection is not None and (self._connection.closed or self._connection.broken)
+
+
+def _messages(steps: tuple[Statement | Condition, ...]) -> list[Statement | Condition]:
+    """The steps with all statements that follow each other as one, which is one round trip."""
+    together: list[Statement | Condition] = []
+    for step in steps:
+        if together and isinstance(step, Statement) and isinstance(last := together[-1], Statement):
+            together[-1] = joined("; ", (last, step))
+        else:
+            together.append(step)
+    return together
 
 
 class _Lost(Exception):

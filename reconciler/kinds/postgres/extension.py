@@ -1,0 +1,161 @@
+"""``db-extension/SERVER/DATABASE/NAME``: an extension in a database, its schema and its version.
+
+Without a version the newest is installed, and stays what it is. What other objects are made of an extension's types and functions is lost with it, so
+dropping it then takes consent. ``plpgsql`` is in every new database; when its entry goes, it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Final, LiteralString
+
+from reconciler.kinds.postgres import _inside
+from reconciler.kinds.postgres._joining import acting_for
+from reconciler.manifest.loaded import LoadedManifest
+from reconciler.model.address import Address
+from reconciler.model.errors import AlreadyExists, LostRace, Rejected
+from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
+from reconciler.model.value import Value
+from reconciler.systems.postgres import Condition, Name, Postgres, Row, Session, Statement, sql
+
+# What uses it: what depends on it or on one of its objects and is not one of them.
+_EXTENSIONS: Final[LiteralString] = """
+SELECT e.oid::text AS oid, e.extname::text AS name, e.extversion AS version, n.nspname::text AS schema,
+       pg_catalog.pg_get_userbyid(e.extowner)::text AS owner,
+       CASE WHEN e.extname::text = ANY(%(leaving)s::text[]) THEN (
+         WITH mine AS (SELECT m.classid, m.objid FROM pg_catalog.pg_depend m
+                        WHERE m.refclassid = 'pg_catalog.pg_extension'::regclass AND m.refobjid = e.oid AND m.deptype = 'e')
+         SELECT pg_catalog.array_agg(DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid))
+           FROM pg_catalog.pg_depend d
+          WHERE d.deptype IN ('n', 'a')
+            AND ((d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid)
+                 OR (d.refclassid, d.refobjid) IN (SELECT classid, objid FROM mine))
+            AND (d.classid, d.objid) NOT IN (SELECT classid, objid FROM mine)
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend i WHERE i.classid = d.classid AND i.objid = d.objid AND i.deptype = 'i')) END AS users
+  FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname::text = ANY(%(wanted)s::text[])"""
+_IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_extension e WHERE e.oid::text = %(oid)s AND e.extname::text = %(name)s"
+
+
+class DatabaseExtension:
+    """Extensions."""
+
+    name: ClassVar[str] = "db-extension"
+    system: ClassVar[SystemType] = "postgres"
+    covers: ClassVar[frozenset[str]] = frozenset({"databases.extensions"})
+    rules: ClassVar[FieldRules] = FieldRules(keeps=frozenset({"schema", "version"}))
+    replaces: ClassVar[bool] = False
+
+    def address(self, *segments: str) -> Address:
+        """Postgres minds the case of names."""
+        return Address.of(self.name, *segments)
+
+    def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
+        """The extensions under ``databases.*.extensions``; each needs its database, and its schema where that is declared."""
+        for label, database in manifest.manifest.databases.items():
+            schemas = {s.name for s in (database.schemas or {}).values()}
+            for key, extension in (database.extensions or {}).items():
+                address = self.address(database.server, database.name, extension.name)
+                fields: dict[str, Value] = {}
+                needs = {_inside.around(address)}
+                if extension.into_schema is not None:
+                    fields["schema"] = extension.into_schema
+                    needs |= {Address.of("db-schema", *address.segments[:2], extension.into_schema)} if extension.into_schema in schemas else set()
+                if extension.version is not None:
+                    fields["version"] = extension.version
+                yield Desired(
+                    address, System("postgres", database.server), fields, key, manifest.place("databases", label, "extensions", key),
+                    needs=frozenset(needs), on_removal=extension.on_removal, protect=extension.protect, adopt=extension.adopt,
+                )  # fmt: skip
+
+    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
+        """None in Consul."""
+        del wanted, write
+        return ()
+
+    def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
+        """One statement for the databases, and one inside each."""
+        return _inside.read(self, system, wanted)
+
+    def read_inside(self, session: Session, wanted: Sequence[Wanted]) -> Iterable[Live]:
+        """One statement for all extensions of a database; what uses those that are leaving included."""
+        by_name = {w.address.segments[2]: w for w in wanted}
+        parameters = {"wanted": list(by_name), "leaving": [name for name, w in by_name.items() if w.leaving]}
+        return [_live(row, by_name[row["name"]]) for row in session.query(_EXTENSIONS, parameters)]
+
+    def create(self, system: Postgres, order: Order) -> Made:
+        """CREATE EXTENSION; one that a new database comes with is moved and updated instead."""
+        database, name = order.address.segments[1:]
+        fields = order.fields
+        with system.changing(database) as session:
+            existing = _find(session, name)
+            if existing is not None and int(existing["oid"]) >= _inside.FIRST_OF_USERS:
+                raise AlreadyExists(f"the database {database} has an extension {name} by now: plan again")
+            if existing is not None:
+                statements = _alterations(name, {k: v for k, v in fields.items() if existing[k] != v})
+            else:
+                schema = sql(" SCHEMA {}", Name(fields["schema"])) if "schema" in fields else sql("")
+                version = sql(" VERSION {}", fields["version"]) if "version" in fields else sql("")
+                statements = [sql("CREATE EXTENSION {}{}{}", Name(name), schema, version)]
+            if statements:
+                session.run(*statements)
+            made = _find(session, name)
+        if made is None:
+            raise LostRace(f"the extension {name} was dropped by somebody else meanwhile: run again")
+        return Made(made["oid"])
+
+    def update(self, system: Postgres, order: Order) -> Made:
+        """ALTER EXTENSION … SET SCHEMA and UPDATE, in one transaction."""
+        database, name = order.address.segments[1:]
+        live = order.live
+        incarnation = live.incarnation if live else None
+        unchanged = Condition(_IS_THE_ONE, {"oid": incarnation, "name": name}, f"{order.address} was dropped or made anew meanwhile: run again")
+        with system.changing(database) as session:
+            existing = _find(session, name)
+            changed = {path[0]: order.fields[path[0]] for path in order.changed}
+            with acting_for(system, existing["owner"] if existing else system.me.name, "change an extension of"):
+                session.run(*_alterations(name, changed), only_if=unchanged)
+        return Made(incarnation)
+
+    def delete(self, system: Postgres, order: Order) -> None:
+        """DROP EXTENSION; only with consent to the loss what uses it goes too."""
+        name = order.address.segments[2]
+        with _inside.deleting(system, order) as session:
+            existing = _find(session, name) if session else None
+            if session is None or existing is None:
+                return
+            unchanged = Condition(_IS_THE_ONE, {"oid": existing["oid"], "name": name}, f"{name} was dropped or made anew meanwhile: run again")
+            if order.live is not None and order.live.incarnation != existing["oid"]:
+                raise LostRace(unchanged.otherwise)
+            how = sql("CASCADE" if order.allow_data_loss else "RESTRICT")
+            with acting_for(system, existing["owner"], "drop an extension of"):
+                try:
+                    session.run(sql("DROP EXTENSION {} {}", Name(name), how), only_if=unchanged)
+                except Rejected as fault:
+                    raise Rejected(f"something uses it ({fault}): plan again to see what would be lost") from fault
+
+
+KIND = DatabaseExtension()
+
+
+def _find(session: Session, name: str) -> Row | None:
+    rows = session.query(_EXTENSIONS, {"wanted": [name], "leaving": []})
+    return rows[0] if rows else None
+
+
+def _alterations(name: str, changed: dict[str, Value]) -> list[Statement]:
+    statements = []
+    if "schema" in changed:
+        statements.append(sql("ALTER EXTENSION {} SET SCHEMA {}", Name(name), Name(changed["schema"])))
+    if "version" in changed:
+        statements.append(sql("ALTER EXTENSION {} UPDATE TO {}", Name(name), changed["version"]))
+    return statements
+
+
+def _live(row: Row, wanted: Wanted) -> Live:
+    in_every_database = int(row["oid"]) < _inside.FIRST_OF_USERS and wanted.desired is None
+    return Live(
+        wanted.address, {"schema": row["schema"], "version": row["version"]}, incarnation=row["oid"], within=_inside.around(wanted.address),
+        foreign="is in every database from the start" if in_every_database else "",
+        dependants=tuple(Dependant(text, _inside.around(wanted.address)) for text in row["users"] or ()),
+    )  # fmt: skip
