@@ -28,7 +28,7 @@ def _gone_last(changes: Mapping[Address, Change], edges: dict[Address, set[Addre
     """Nothing waits for the records of what is gone already or goes along; what goes along waits for what takes it."""
     gone = {a for a, c in changes.items() if c.action is Action.FORGET and c.live is None}
     for waited_for in edges.values():
-        waited_for -= gone
+        waited_for.difference_update(gone)
     for address, change in changes.items():
         if Reason.ALONG in change.reasons and change.live is not None and change.live.within is not None:
             edges[change.live.within].discard(address)

@@ -26,7 +26,7 @@ class FieldRules:
     ``whole``: mappings that belong wholly to the manifest (``"*"`` for any key). ``immutable``: top-level fields whose change means
     replacement. ``keeps``: top-level fields that stay as they are when the manifest stops setting them. ``defaults``: what a field that is
     not set means, where that is not emptiness; also what it is set to when it is unset. ``only_for_creation``: top-level fields that say how to
-    create it and nothing of how it is, so that they are never compared.
+    create it and nothing of how it is, so that they are never compared. ``not_compared``: the same of others, such as how to delete it.
     """
 
     whole: frozenset[Path] = frozenset()
@@ -34,6 +34,7 @@ class FieldRules:
     keeps: frozenset[str] = frozenset()
     defaults: Mapping[str, Value] = field(default_factory=dict)
     only_for_creation: frozenset[str] = frozenset()
+    not_compared: frozenset[str] = frozenset()
 
     def default(self, path: Path) -> Value:
         """What the absence of the field at ``path`` means."""
@@ -41,7 +42,7 @@ class FieldRules:
 
     def same(self, path: Path, one: Value, other: Value) -> bool:
         """Whether two values, or absences, of the field at ``path`` mean the same."""
-        if path[0] in self.only_for_creation:
+        if path[0] in self.only_for_creation | self.not_compared:
             return True
         one, other = (self.default(path) if v is ABSENT else v for v in (one, other))
         return bool(one == other) or (is_empty(one) and is_empty(other))

@@ -71,7 +71,7 @@ FIELDS: dict[tuple[str, str], set[str]] = {
     ("prepared_queries", "field of `failover`"): supported(queries.QueryFailover),
     ("prepared_queries", "field of `template`"): supported(queries.QueryTemplate),
     ("kv", "field"): supported(kv.KvEntry),
-    ("db_roles", "field"): supported(databases.DbRole, "reassign_to"),
+    ("db_roles", "field"): supported(databases.DbRole),
     ("db_roles", "field of a membership"): supported(databases.Membership),
     ("databases", "field"): supported(databases.Database),
     ("databases", "field of a grant"): supported(databases.Grant),

@@ -131,7 +131,10 @@ class PostgresDatabase:
             statements.append(sql("ALTER DATABASE {} CONNECTION LIMIT {}", Name(name), order.fields["connection_limit"]))
         unchanged = Condition(_IS_THE_ONE, {"oid": incarnation, "name": name}, f"{order.address} was dropped or made anew meanwhile: run again")
         if statements:
-            with acting_for(system, order.fields["owner"], _GIVE), _acting_for_owner(system, order.live.fields["owner"] if order.live else None):
+            with (
+                acting_for(system, order.fields.get("owner", system.me.name), _GIVE),
+                _acting_for_owner(system, order.live.fields["owner"] if order.live else None),
+            ):
                 system.run(*statements, only_if=unchanged)
         return Made(incarnation)
 

@@ -52,7 +52,12 @@ SELECT r.oid::text AS oid, r.rolname::text AS name, r.rolcanlogin AS login, r.ro
            FROM pg_catalog.pg_shdepend s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.dbid
            LEFT JOIN pg_catalog.pg_database b ON s.dbid = 0 AND s.classid = 'pg_catalog.pg_database'::regclass AND b.oid = s.objid
           WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = r.oid AND s.deptype = 'o'
+            AND s.classid NOT IN ('pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)
           GROUP BY 1, 2, 4 ORDER BY 2, 1, 4) o) END AS owned,
+       CASE WHEN r.rolname::text = ANY(%(leaving)s::text[]) THEN ARRAY(
+         SELECT ARRAY[pg_catalog.pg_get_userbyid(a.roleid)::text, pg_catalog.pg_get_userbyid(a.member)::text] FROM pg_catalog.pg_auth_members a
+          WHERE a.grantor = r.oid AND a.member <> r.oid AND a.roleid <> r.oid ORDER BY 1) END AS passed_on,
+       ARRAY(SELECT h.rolname::text FROM pg_catalog.pg_roles h WHERE h.rolname::text = ANY(%(heirs)s::text[])) AS heirs,
 """
 _WITH_PASSWORDS: Final[LiteralString] = (
     _ROLES + "r.rolpassword AS password FROM pg_catalog.pg_authid r WHERE r.rolname::text = ANY(%(wanted)s::text[])"
@@ -69,8 +74,8 @@ class DatabaseRole:
 
     name: ClassVar[str] = "db-role"
     system: ClassVar[SystemType] = "postgres"
-    covers: ClassVar[frozenset[str]] = frozenset({"db_roles"})
-    rules: ClassVar[FieldRules] = _role_settings.SettingRules(defaults=_DEFAULTS)
+    covers: ClassVar[frozenset[str]] = frozenset({"db_roles", "db_roles.reassign_to"})
+    rules: ClassVar[FieldRules] = _role_settings.SettingRules(defaults=_DEFAULTS, not_compared=frozenset({"reassign_to"}))
     replaces: ClassVar[bool] = False
 
     def address(self, *segments: str) -> Address:
@@ -83,6 +88,7 @@ class DatabaseRole:
             fields = _fields(role)
             password = fields.get("password")
             needs = frozenset({password.address} if isinstance(password, Reference) else ())
+            needs |= {self.address(role.server, role.reassign_to)} if role.reassign_to is not None else frozenset()
             yield Desired(
                 self.address(role.server, role.name), System("postgres", role.server), fields, label, manifest.place("db_roles", label),
                 needs=needs, must_exist=needs, on_removal=role.on_removal, protect=role.protect, adopt=role.adopt,
@@ -100,6 +106,7 @@ class DatabaseRole:
         parameters = {
             "wanted": list(by_name),
             "leaving": [name for name, w in by_name.items() if w.leaving],
+            "heirs": [heir for w in wanted if w.leaving and w.record and (heir := _role_removal.heir_of(w.record.specification))],
             "names": [name for name, _ in instants],
             "instants": [text for _, text in instants],
         }
@@ -152,6 +159,9 @@ KIND = DatabaseRole()
 
 def _fields(role: DbRole) -> dict[str, Value]:
     fields: dict[str, Value] = {k: v for k in (*_FLAGS, "connection_limit", "password") if (v := getattr(role, k)) is not None}
+    if role.reassign_to is not None:
+        # for its record: when the entry is gone only that can say it
+        fields["reassign_to"] = role.reassign_to
     if role.valid_until is not None:
         fields["valid_until"] = _normal_instant(role.valid_until)
     if role.settings:
@@ -193,9 +203,18 @@ def _live(row: Row, wanted: Wanted, server: Postgres) -> Live:
     foreign = ""
     if oid == _BOOTSTRAP_SUPERUSER or name.startswith("pg_"):
         foreign = "is the superuser that the server was made with" if oid == _BOOTSTRAP_SUPERUSER else "is a role of Postgres' own"
-    return Live(
-        wanted.address, fields, incarnation=oid, witness=witness, foreign=foreign, dependants=tuple(_dependants(row["owned"] or (), wanted.address))
-    )
+    owned = tuple(_dependants(row["owned"] or (), wanted.address))
+    heir = _role_removal.heir_of(wanted.record.specification if wanted.record else None)
+    notice = f"{heir} gets {', '.join(d.text for d in owned)}" if heir in row["heirs"] and owned else ""
+    lost = tuple(_passed_on(row, wanted.address, server)) + (() if notice else owned)
+    return Live(wanted.address, fields, incarnation=oid, witness=witness, foreign=foreign, dependants=lost, notice=notice)
+
+
+def _passed_on(row: Row, role: Address, server: Postgres) -> Iterable[Dependant]:
+    """Memberships that it granted, which from 16 on end with it (docs/facts.md: Postgres 12)."""
+    for group, member in row["passed_on"] or () if server.version >= 160000 else ():
+        address = Address.of("db-membership", role.segments[0], group, member)
+        yield Dependant(f"the membership of {member} in {group}, which it granted", address)
 
 
 def _dependants(owned: Iterable[Mapping[str, Any]], role: Address) -> Iterable[Dependant]:
