@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Literal
 
 from reconciler.cli.approval import DESTROY, QUESTION, ask, can_ask
 from reconciler.cli.connecting import check, connected
@@ -11,10 +12,16 @@ from reconciler.cli.interruption import Interruption
 from reconciler.cli.options import Choices, Output, Target
 from reconciler.cli.progress import Watch, status_line
 from reconciler.cli.reporting import Report
+from reconciler.cli.saved import Opened
 from reconciler.cli.streams import PROGRAM, say
 from reconciler.model.change import Plan
 from reconciler.model.errors import Incomplete, ReconcilerError, Refused
 from reconciler.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    from reconciler.cli.logs import Log
+    from reconciler.engine.operations import Connections, Options
+    from reconciler.ownership.plan_file import SavedPlan
 
 REFUSED = Refused.exit_code
 
@@ -24,8 +31,21 @@ def run(operation: Literal["apply", "destroy"], target: Target, output: Output, 
     check(target)
     if not auto_approve and not can_ask():
         raise ReconcilerError(f"there is no terminal to ask on, so nothing was changed: look at the plan, then give {operation} --auto-approve")
-    report = Report(operation, output)
-    with Interruption() as interruption, connected(target, output, choices.timeout_s) as (connections, log), status_line(output) as line:
+    opening = connected(target, output, choices.timeout_s)
+    return _carry_out(output, opening, choices.options(destroy=operation == "destroy"), auto_approve=auto_approve)
+
+
+def run_saved(saved: Opened, target: Target, output: Output, choices: Choices) -> int:
+    """Carry out a saved plan if it is still the same. Nobody is asked: it was looked at already. Returns the exit code."""
+    opening = connected(target, output, choices.timeout_s, saved.loaded)
+    return _carry_out(output, opening, saved.options(choices), auto_approve=True, saved=saved.plan)
+
+
+def _carry_out(
+    output: Output, opening: AbstractContextManager[tuple[Connections, Log]], options: Options, *, auto_approve: bool, saved: SavedPlan | None = None
+) -> int:
+    report = Report("destroy" if options.destroy else "apply", output)
+    with Interruption() as interruption, opening as (connections, log), status_line(output) as line:
         from reconciler.engine import operations
 
         watch = Watch(line, log, report.follow)
@@ -38,7 +58,7 @@ def run(operation: Literal["apply", "destroy"], target: Target, output: Output, 
                 report.show(plan)
             else:
                 report.show_for_approval(plan)
-            approved = auto_approve or ask(DESTROY if operation == "destroy" else QUESTION)
+            approved = auto_approve or ask(DESTROY if options.destroy else QUESTION)
             if approved:
                 interruption.writing()
                 watch.begin(plan.changes)
@@ -47,9 +67,10 @@ def run(operation: Literal["apply", "destroy"], target: Target, output: Output, 
         report.begin(connections.loaded.name)
         line.show(f"Reading what is live for {connections.loaded.name}…", at_once=True)
         try:
-            plan, outcome = operations.apply(
-                connections, choices.options(destroy=operation == "destroy"), approve=approve, progress=watch, stop=interruption.stop
-            )
+            if saved is None:
+                plan, outcome = operations.apply(connections, options, approve=approve, progress=watch, stop=interruption.stop)
+            else:
+                plan, outcome = operations.apply_saved(connections, options, saved, approve=approve, progress=watch, stop=interruption.stop)
         except BaseException as failure:
             line.clear()
             why = error_text(failure)

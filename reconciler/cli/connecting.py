@@ -15,7 +15,7 @@ import click
 from reconciler.cli.logs import Log, open_log
 from reconciler.cli.options import Output, Target
 from reconciler.cli.streams import say
-from reconciler.model.errors import ManifestError
+from reconciler.model.errors import ManifestError, ReconcilerError
 
 if TYPE_CHECKING:
     from reconciler.engine.operations import Connections
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def connected(target: Target, output: Output, timeout_s: float | None = None) -> Iterator[tuple[Connections, Log]]:
-    """Connections for the manifest, its warnings said, and the log. Nothing is connected before it is needed."""
-    loaded = load_target(target)
+def connected(
+    target: Target, output: Output, timeout_s: float | None = None, loaded: LoadedManifest | None = None
+) -> Iterator[tuple[Connections, Log]]:
+    """Connections for the manifest, its warnings said, and the log. Nothing is connected before it is needed. ``loaded`` is one that was loaded."""
+    loaded = loaded or load_target(target)
     from reconciler.engine.operations import Connections
 
     log = open_log(output)
@@ -52,8 +54,12 @@ def check(target: Target) -> None:
 
 
 def _load(files: tuple[str, ...]) -> LoadedManifest:
+    from reconciler.cli.saved import is_saved
     from reconciler.manifest.loading import load
 
+    for file in files:
+        if is_saved(file):
+            raise ReconcilerError(f"{file} is a saved plan, and no manifest: only reconciler apply takes one")
     try:
         loaded = load(files)
     except ManifestError as error:

@@ -29,8 +29,9 @@ class Report:
     An apply writes JSON as a stream of events instead. A job on GitHub gets the Markdown into its summary, whatever the format.
     """
 
-    def __init__(self, operation: Operation, output: Output) -> None:
+    def __init__(self, operation: Operation, output: Output, *, destroy: bool = False) -> None:
         self._operation: Operation = operation
+        self._destroy = destroy or operation == "destroy"
         self._output = output
         self._shown: Plan | None = None
         self._stream = _stream(operation, output)
@@ -111,11 +112,7 @@ class Report:
         from reconciler.report.text import drift_text, plan_text
 
         paint = paint_for(self._output.color, stream)
-        return (
-            drift_text(plan, paint)
-            if self._operation == "drift"
-            else plan_text(plan, paint, destroy=self._operation == "destroy", apart=is_terminal(stream))
-        )
+        return drift_text(plan, paint) if self._operation == "drift" else plan_text(plan, paint, destroy=self._destroy, apart=is_terminal(stream))
 
     def _store(self, plan: Plan, outcome: Outcome | None) -> None:
         if self._output.json_into is None:

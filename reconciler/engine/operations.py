@@ -9,7 +9,9 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
 
 from reconciler.engine import apply as applying
 from reconciler.engine.connections import Connections
@@ -21,18 +23,23 @@ from reconciler.engine.plan import Consents, make_plan
 from reconciler.engine.schedule import Progress
 from reconciler.engine.scope import WHOLE, Scope
 from reconciler.engine.situation import Situation, is_ours
+from reconciler.engine.staleness import differences, saved_changes
 from reconciler.manifest.loaded import LoadedManifest
+from reconciler.manifest.stored import literal_secrets, stored
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Plan, Reason
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.errors import AccessDenied, Locked, ManifestError, ReconcilerError
+from reconciler.model.errors import AccessDenied, Locked, ManifestError, ReconcilerError, Refused
 from reconciler.model.outcome import NotConverged, Outcome, Status
 from reconciler.model.record import Record, State
 from reconciler.model.resource import Desired
 from reconciler.ownership import records
 from reconciler.ownership.lock import Lock, read_holder
+from reconciler.ownership.plan_file import SavedPlan
 
-__all__ = ["Connections", "NothingApplied", "Options", "Progress", "apply", "drift", "plan", "validate"]
+__all__ = ["Connections", "NothingApplied", "Options", "Progress", "apply", "apply_saved", "drift", "plan", "savable", "save", "validate"]
+
+_SAVED_OPTIONS: Final = frozenset({"adopt", "allow_delete", "allow_data_loss", "max_deletes", "targets", "excludes", "destroy"})
 
 
 class NothingApplied(ReconcilerError):
@@ -76,6 +83,23 @@ def plan(connections: Connections, options: Options, *, write: bool = False) -> 
     return _plan(connections, options, options.scope, _desired(connections, options), write=write)[0]
 
 
+def savable(loaded: LoadedManifest) -> None:
+    """Raises ManifestError for every secret in the manifest's own text: a saved plan must not hold one."""
+    literals = literal_secrets(loaded)
+    if literals:
+        raise ManifestError(literals)
+
+
+def save(connections: Connections, options: Options, planned: Plan) -> SavedPlan:
+    """A plan without refusals, for another day: what it was made from, and what it would do."""
+    savable(connections.loaded)
+    consents = {name: value for name, value in asdict(options).items() if name in _SAVED_OPTIONS}
+    return SavedPlan(
+        name=planned.name, options=consents, manifest=stored(connections.loaded), systems=planned.systems, changes=saved_changes(planned),
+        unreadable=tuple(sorted({str(address) for address, _, _ in planned.unreadable})), made=datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+
+
 def apply(
     connections: Connections, options: Options, *,
     approve: Callable[[Plan], bool], progress: Callable[[Progress], None], stop: threading.Event,
@@ -85,10 +109,33 @@ def apply(
     The outcome is None when nothing was tried: the plan is empty, has refusals, or was not approved. Raises Locked, LockLost (before anything
     was written) and whatever reading raises; the faults of single changes are in the outcome.
     """
+    return _apply(connections, options, None, approve, progress, stop)
+
+
+def apply_saved(
+    connections: Connections, options: Options, saved: SavedPlan, *,
+    approve: Callable[[Plan], bool], progress: Callable[[Progress], None], stop: threading.Event,
+) -> tuple[Plan, Outcome | None]:  # fmt: skip
+    """The same, but only if the plan is still the saved one: each difference is a refusal. Raises Refused on systems that it was not made for."""
+    for system, identity in saved.systems:
+        # before anything is written, the lock included
+        now = connections.identity(system)
+        if now != identity:
+            raise Refused(f"this plan was made against another {system} ({identity}, and this is {now}): connect to that one, or make the plan anew")
+    return _apply(connections, options, saved, approve, progress, stop)
+
+
+def _apply(
+    connections: Connections, options: Options, saved: SavedPlan | None,
+    approve: Callable[[Plan], bool], progress: Callable[[Progress], None], stop: threading.Event,
+) -> tuple[Plan, Outcome | None]:  # fmt: skip
     desired = _desired(connections, options)
     with ExitStack() as held:
         lock = _lock(connections, options, desired, stop, held)
-        planned, observation = _plan(connections, options, options.scope, desired, write=True)
+        # what a target of a saved plan matched may have gone: that makes it stale
+        planned, observation = _plan(connections, options, replace(options.scope, must_match=saved is None), desired, write=True)
+        if saved is not None:
+            planned = replace(planned, refusals=(*planned.refusals, *differences(saved, planned)))
         if planned.is_empty or planned.refusals or not approve(planned):
             return planned, None
         lock.demand()

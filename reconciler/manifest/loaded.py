@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,8 @@ class LoadedManifest:
     """The models, and where everything in them stands.
 
     ``directory`` is the folder of the first file, which relative paths of secrets and sources are relative to. ``document`` is the merged tree
-    that the models were made of. ``files`` are their paths as they were given.
+    that the models were made of. ``files`` are their paths as they were given. ``sources`` are contents of files that it names, where they are
+    not to be read from there any more.
     """
 
     manifest: Manifest
@@ -27,11 +28,16 @@ class LoadedManifest:
     document: Node = field(repr=False)
     warnings: tuple[Diagnostic, ...] = ()
     files: tuple[str, ...] = ()
+    sources: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
         """The manifest's name: the owner of what it creates."""
         return self.manifest.name
+
+    def source(self, path: str) -> bytes:
+        """The content of a file that the manifest names as the source of another. Raises OSError."""
+        return self.sources[path] if path in self.sources else (self.directory / path).read_bytes()
 
     def place(self, *path: PathPart) -> Place:
         """Where the value at ``path`` stands, or the nearest one around it: ``place("kv", "a/b", "value")``.

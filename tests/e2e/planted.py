@@ -166,6 +166,8 @@ class Planted:
         for path in self.folder.glob("*.summary"):
             evidence.add("job summary", path.read_bytes())
             path.unlink()
+        for path in self.folder.glob("*.plan"):
+            evidence.add("saved plan", path.read_bytes())
         for path in self.folder.glob("*.json"):
             evidence.add("JSON file", path.read_bytes())
             path.unlink()

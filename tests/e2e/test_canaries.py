@@ -103,6 +103,38 @@ def test_no_secret_is_imported(planted, verbosity):
     assert planted.finds() == []
 
 
+def without_literals(planted):
+    """The manifest with references in the place of its literals, so that a plan can be saved."""
+    planted.manifest["kv"]["app/literal-password"] = planted.env("instead of a literal")
+    planted.manifest["kv"]["app/literal"] = {"value": planted.file("instead of a sensitive literal"), "flags": 7}
+    literal = next(c.value for c in planted.canaries if c.user == "literal")
+    planted.manifest["db_roles"]["literal"]["password"] = planted.env("", literal)
+
+
+def test_a_saved_plan_holds_no_secret(planted):
+    refused = planted.run("plan", "--out", "mesh.plan", "mesh.yaml", "-v", *KEEPS, expect=1)
+    assert refused.err.count("which a saved plan must not hold") == 3
+    assert not (planted.folder / "mesh.plan").exists()
+    without_literals(planted)
+    comment = planted.plant("in a comment")
+    path = planted.folder / planted.write(planted.manifest)
+    path.write_text(f"# {comment.value}\n{path.read_text()}")
+    planted.live("app/env", "live, in the way of what is planned")
+    planted.run("plan", "--out", "mesh.plan", "--adopt", "*", "mesh.yaml", "-vv", *KEEPS, expect=0)
+    planted.run("apply", "mesh.plan", "-vv", *KEEPS, expect=0)
+    everything_is_in_use(planted)
+    somebody_changes_them(planted)
+    planted.run("plan", "--out", "drifted.plan", "mesh.yaml", *KEEPS, expect=0)
+    planted.live("app/exec", "live, so that the plan is stale")
+    planted.run("apply", "drifted.plan", "-vv", *KEEPS, expect=5)
+    planted.run("plan", "--destroy", "--out", "destroy.plan", "mesh.yaml", *KEEPS, expect=0)
+    planted.run("owned", "forget", "kv/app/exec", "mesh.yaml", expect=0)
+    planted.run("owned", "adopt", "kv/app/exec", "mesh.yaml", "-vv", *LOG, expect=0)
+    planted.run("owned", "transfer", "*", "--from", "canaries", "--to", "others", "-vv", *LOG, expect=0)
+    assert len(planted.evidence.all("saved plan")) > 10_000
+    assert planted.finds() == []
+
+
 def everything_is_in_use(planted):
     """The secrets have reached their systems: what is searched for is what was really used."""
     values = {c.value for c in planted.canaries}
@@ -347,6 +379,9 @@ def test_a_program_that_leaks_is_found(planted, place):
     if place == "standard error of apply":
         planted.manifest["kv"]["app/exec"] = {"exec": ["false"]}
         planted.write(planted.manifest)
+    if place == "saved plan":
+        without_literals(planted)
+        planted.run("plan", planted.write(planted.manifest), "--out", "mesh.plan", *KEEPS, expect=0)
     planted.run("apply", "mesh.yaml", "--auto-approve", *KEEPS)
     assert place in {find.place for find in planted.finds()}
 
