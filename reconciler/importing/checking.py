@@ -40,7 +40,8 @@ def unsound(written: Document, found: Found, request: Request) -> dict[Address, 
     for address, one in desired.items():
         live = found.live.get(address)
         if live is not None and one.place.file == FILE and (field := _difference(one, live)):
-            wrong |= dict.fromkeys(_entries_at(one.place, written), f"a manifest cannot say its {field}")
+            here = list(_entries_at(one.place, written))
+            wrong |= dict.fromkeys([address] if address in here else here, f"a manifest cannot say its {field}")
     return wrong
 
 
@@ -62,7 +63,9 @@ def _field(fault: Diagnostic, mine: list[Address]) -> str:
 
 def _entries_of(fault: Diagnostic, written: Document) -> Iterator[Address]:
     if fault.place is not None and fault.place.file == FILE:
-        yield from _entries_at(fault.place, written)
+        here = list(_entries_at(fault.place, written))
+        spoken_of = [address for address in here if fault.subject == str(address) or fault.subject.startswith(f"{address}.")]
+        yield from spoken_of or here
 
 
 def _entries_at(place: Place, written: Document) -> Iterator[Address]:

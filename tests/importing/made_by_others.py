@@ -92,6 +92,8 @@ def meaning(consul: ConsulServer, postgres: PostgresServer) -> dict[str, Any]:
             "SELECT datname, pg_get_userbyid(datdba) AS owner, datconnlimit, pg_encoding_to_char(encoding) AS encoding, datcollate, datctype "
             "FROM pg_database ORDER BY 1"
         ),
+        "members": postgres.query("SELECT roleid::regrole::text, member::regrole::text, admin_option FROM pg_auth_members ORDER BY 1, 2, 3"),
+        "acls": postgres.query("SELECT datname, (SELECT array_agg(a::text ORDER BY 1) FROM unnest(datacl) a) FROM pg_database ORDER BY 1"),
     }
 
 

@@ -56,6 +56,8 @@ def make_every_form(consul: ConsulServer, postgres: PostgresServer) -> None:
         consul.put(f"/v1/kv/{key}?flags={7 if key in ('plain', 'shop/api-token') else 0}", value.encode())
     for statement in ROLES:
         postgres.query(statement)
+    for statement in INSIDE:
+        postgres.query(statement, database="ledger")
 
 
 ENTRIES: tuple[dict[str, Any], ...] = (
@@ -102,8 +104,18 @@ ROLES = (
     "CREATE ROLE readers NOINHERIT CREATEDB",
     "ALTER ROLE ledger SET search_path = app, public; ALTER ROLE ledger SET work_mem = '4096kB'",
     "CREATE DATABASE ledger OWNER ledger CONNECTION LIMIT 3",
+    "GRANT readers TO secretive; GRANT readers TO ledger WITH ADMIN OPTION",
     "CREATE DATABASE old OWNER readers TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'",
 )
+
+INSIDE = (
+    "CREATE SCHEMA app AUTHORIZATION ledger; CREATE SCHEMA other",
+    "GRANT USAGE ON SCHEMA app TO readers; GRANT CONNECT, TEMPORARY ON DATABASE ledger TO secretive WITH GRANT OPTION",
+    "REVOKE CONNECT ON DATABASE ledger FROM PUBLIC",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE ledger IN SCHEMA app GRANT SELECT ON TABLES TO readers",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE ledger REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+)
+"""What is in the database ``ledger``; nothing that would be data."""
 
 HARD_NAMES = (
     "*star", "&anchor", "!tag", "- dash", "a: b", "a #b", "{curly}", "[square]", "'single'", '"double"', "back\\slash", "%percent", "@at", "`tick`",

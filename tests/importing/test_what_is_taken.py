@@ -35,7 +35,7 @@ def test_a_service_brings_all_that_belongs_to_it_and_nothing_else(made, imported
         "intentions": {"ledger"},
         "config_entries": {"service-defaults/ledger"},
         "kv": {"ledger/db-user", "ledger/db-name", "ledger/db-password"},
-        "db_roles": {"ledger"},
+        "db_roles": {"ledger", "readers", "secretive"},  # the last two have rights in its database
         "databases": {"ledger"},
     }
 
@@ -186,3 +186,31 @@ def test_an_answer_that_is_not_whole_is_told(mesh, imported):
     assert any("keys" in warning for warning in first.warnings)
     with pytest.raises(AccessDenied):
         imported(kinds=("acl-policy",))
+
+
+def test_rights_inside_a_database_are_parts_of_its_entry(made, imported):
+    tables = "CREATE TABLE app.a (); CREATE TABLE app.b (); CREATE TABLE other.c (); CREATE TABLE other.d ()"
+    made.sql(f"{tables}; GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA app TO readers; GRANT SELECT ON other.c TO readers", "ledger")
+    first = imported(services=("ledger",))
+    assert first.left_out == ()
+    assert document(first.text)["databases"]["ledger"] == {
+        "owner": "ledger",
+        "connection_limit": 3,
+        "schemas": {"app": {"owner": "ledger"}, "other": {"owner": "postgres"}},
+        "grants": {
+            "PUBLIC": {"database": ["TEMPORARY"]},
+            "readers": {
+                "all tables in schema app": ["INSERT", "SELECT"],
+                "schema app": ["USAGE"],
+                "table other.c": ["SELECT"],
+            },
+            "secretive": {"database": {"privileges": ["CONNECT", "TEMPORARY"], "grantable": True}},
+        },
+        "default_privileges": {
+            "ledger: functions to PUBLIC": {"owner": "ledger", "on": "functions", "to": "PUBLIC", "privileges": []},
+            "ledger: tables in schema app to readers": {
+                "owner": "ledger", "schema": "app", "on": "tables", "to": "readers", "privileges": ["SELECT"],
+            },
+        },
+    }  # fmt: skip
+    assert document(imported().text)["db_roles"]["ledger"]["member_of"] == {"readers": {"admin": True}}

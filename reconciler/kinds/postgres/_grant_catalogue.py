@@ -99,6 +99,26 @@ SELECT o.schema::text AS schema, o.name::text AS name, pg_catalog.pg_get_userbyi
 """Each object of one grant with the entries of its ACL for the grantee."""
 
 
+GIVEN: Final[LiteralString] = """
+WITH object AS (
+  SELECT 'database' AS type, NULL::name AS schema, NULL::name AS name, d.datdba AS owner, d.datacl AS acl
+    FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
+  UNION ALL
+  SELECT 'schema', NULL, n.nspname, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace n
+   WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  UNION ALL
+  SELECT CASE WHEN c.relkind = 'S' THEN 'sequence' ELSE 'table' END, n.nspname, c.relname, c.relowner, c.relacl
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+   WHERE c.relkind = ANY('{r,p,v,m,f,S}'::"char"[]) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (
+     SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+)
+SELECT DISTINCT o.type, o.schema::text AS schema, o.name::text AS name,
+       CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(x.grantee)::text END AS grantee
+  FROM object o CROSS JOIN LATERAL (SELECT grantee FROM pg_catalog.aclexplode(o.acl) UNION SELECT 0::oid WHERE o.type IN ('database', 'schema')) x
+ WHERE o.acl IS NOT NULL AND x.grantee <> o.owner ORDER BY 1, 2, 3, 4"""
+"""What somebody granted or revoked, and to whom; functions left out. PUBLIC is asked about where Postgres itself gives it something."""
+
+
 def parameters(addresses: Iterable[Address]) -> dict[str, list[Any]]:
     """What both take: the grants by number, in the order of ``addresses``."""
     pairs = [(DatabaseObject.parse(a.segments[2]), a.segments[3]) for a in addresses]

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Final, LiteralString
 
 from reconciler.kinds.postgres import _inside
+from reconciler.kinds.postgres._inner_entry import open_databases, part
 from reconciler.kinds.postgres._joining import acting_for
 from reconciler.kinds.postgres._privileges import Goal, Held, counts_as_there, goal, grouped, statement, steps
 from reconciler.manifest.database_objects import PUBLIC, default_objects, normal_grantee, normal_privileges, parse_default_objects
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
+from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import Desired, Live, System, SystemType
 from reconciler.systems.postgres import Name, Postgres, Row, Session, Statement, sql
@@ -47,6 +49,14 @@ SELECT w.number, o.oid::text AS owner_oid, n.oid::text AS schema_oid, COALESCE(g
   LEFT JOIN pg_catalog.pg_default_acl a ON a.defaclrole = o.oid AND a.defaclobjtype = w.letter::"char"
        AND a.defaclnamespace = CASE WHEN w.schema IS NULL THEN 0::oid ELSE n.oid END
  WHERE (w.grantee IS NULL OR g.oid IS NOT NULL) AND (w.schema IS NULL OR n.oid IS NOT NULL)"""
+_SET: Final[LiteralString] = """
+SELECT DISTINCT o.rolname::text AS owner, a.defaclobjtype::text AS letter, n.nspname::text AS schema,
+       CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(x.grantee)::text END AS grantee
+  FROM pg_catalog.pg_default_acl a JOIN pg_catalog.pg_roles o ON o.oid = a.defaclrole
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = a.defaclnamespace
+  CROSS JOIN LATERAL (SELECT grantee FROM pg_catalog.aclexplode(a.defaclacl) UNION SELECT 0::oid WHERE a.defaclnamespace = 0) x
+ WHERE x.grantee <> a.defaclrole ORDER BY 1, 2, 3, 4"""
+_OF_LETTERS: Final = {"r": "tables", "S": "sequences", "f": "functions", "T": "types", "n": "schemas"}
 
 
 class DatabaseDefaultPrivilege:
@@ -122,6 +132,30 @@ class DatabaseDefaultPrivilege:
             if session is None or not rows or (order.live is not None and order.live.incarnation != _incarnation(rows[0])):
                 return
             _change(system, session, order, rows[0], Goal(frozenset(r["privilege"] for r in rows[0]["by_default"] or ())))
+
+    def find(self, system: Postgres) -> list[Live]:
+        """All that somebody set, in every database."""
+
+        def inside(database: str, session: Session) -> list[Live]:
+            rows = [row for row in session.query(_SET) if row["letter"] in _OF_LETTERS]
+            objects = [default_objects(_OF_LETTERS[row["letter"]], row["schema"]) for row in rows]
+            addresses = [self.address(system.name, database, row["owner"], o, row["grantee"]) for row, o in zip(rows, objects, strict=True)]
+            return list(self.read_inside(session, [Wanted(address, "") for address in addresses])) if addresses else []
+
+        return system.in_each_database(open_databases(system), inside)
+
+    def express(self, live: Live, found: Found) -> Expression:
+        """Under a label that says it in words."""
+        owner, objects, grantee = live.address.segments[2:]
+        on, schema = parse_default_objects(objects)
+        said = {
+            "owner": owner,
+            **({"schema": schema} if schema is not None else {}),
+            "on": on,
+            "to": grantee,
+            "privileges": live.fields["privileges"],
+        }
+        return part(live, found, {"default_privileges": {f"{owner}: {objects} to {grantee}": said}}, [owner, grantee])
 
 
 KIND = DatabaseDefaultPrivilege()

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, Final, LiteralString
 
 from reconciler.kinds.postgres import _inside
+from reconciler.kinds.postgres._inner_entry import found_everywhere, part
 from reconciler.kinds.postgres._joining import acting_for
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
+from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
 from reconciler.model.value import Value
@@ -35,6 +37,7 @@ SELECT e.oid::text AS oid, e.extname::text AS name, e.extversion AS version, n.n
             AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend i WHERE i.classid = d.classid AND i.objid = d.objid AND i.deptype = 'i')) END AS users
   FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname::text = ANY(%(wanted)s::text[])"""
 _IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_extension e WHERE e.oid::text = %(oid)s AND e.extname::text = %(name)s"
+_NAMES: Final[LiteralString] = "SELECT e.extname::text AS name FROM pg_catalog.pg_extension e WHERE e.oid >= 16384 ORDER BY 1"
 
 
 class DatabaseExtension:
@@ -133,6 +136,15 @@ class DatabaseExtension:
                     session.run(sql("DROP EXTENSION {} {}", Name(name), how), only_if=unchanged)
                 except Rejected as fault:
                     raise Rejected(f"something uses it ({fault}): plan again to see what would be lost") from fault
+
+    def find(self, system: Postgres) -> list[Live]:
+        """Every extension that somebody installed, in every database."""
+        return found_everywhere(self, system, _NAMES)
+
+    def express(self, live: Live, found: Found) -> Expression:
+        """Its schema when it is not ``public``. The version is not said, so that a newer one is no drift."""
+        schema = live.fields["schema"]
+        return part(live, found, {"extensions": {live.address.segments[2]: {"schema": schema} if schema != "public" else {}}})
 
 
 KIND = DatabaseExtension()

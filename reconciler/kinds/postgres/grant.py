@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any, ClassVar
 
 from reconciler.kinds.postgres import _grant_catalogue, _inside
+from reconciler.kinds.postgres._inner_entry import open_databases, part
 from reconciler.kinds.postgres._joining import acting_for, owner_in
 from reconciler.kinds.postgres._privileges import Goal, Held, Step, counts_as_there, goal, grouped, statement, steps
 from reconciler.manifest.database_objects import PUBLIC, DatabaseObject, normal_grantee, normal_privileges
@@ -18,6 +19,7 @@ from reconciler.manifest.databases import Database
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
+from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
 from reconciler.systems.postgres import Name, Postgres, Row, Session, Statement, joined, sql
@@ -97,6 +99,32 @@ class DatabaseGrant:
             initial = frozenset(r["privilege"] for r in rows[0]["by_default"] or ())
             _change(system, session, order, Goal(initial))
 
+    def find(self, system: Postgres) -> list[Live]:
+        """What somebody granted or revoked on databases, schemas, tables and sequences; on all of a schema where it is the same on all."""
+
+        def inside(database: str, session: Session) -> list[Live]:
+            held = session.query(_grant_catalogue.GIVEN)
+            single = [(DatabaseObject(row["type"], row["schema"], row["name"]), row["grantee"]) for row in held]
+            sets = {(DatabaseObject(one.type, one.schema), who): None for one, who in single if one.type in ("table", "sequence")}
+            alike = {(live.address.segments[2], live.address.segments[3]): live for live in read(database, session, sets) if _is_alike(live)}
+            rest = [(one, who) for one, who in single if (str(DatabaseObject(one.type, one.schema)), who) not in alike]
+            return [*alike.values(), *read(database, session, rest)]
+
+        def read(database: str, session: Session, pairs: Iterable[tuple[DatabaseObject, str]]) -> list[Live]:
+            wanted = [Wanted(self.address(system.name, database, str(one), who), "") for one, who in pairs]
+            return list(self.read_inside(session, wanted)) if wanted else []
+
+        return system.in_each_database(open_databases(system), inside)
+
+    def express(self, live: Live, found: Found) -> Expression:
+        """The list of privileges, and whether they may be passed on."""
+        text, grantee = live.address.segments[2:]
+        privileges, grantable = live.fields["privileges"], live.fields["grantable"]
+        if isinstance(grantable, list) and grantable:
+            return Expression(goes_with=(_inside.around(live.address),), why_not="only some of its privileges may be passed on")
+        said = {"privileges": privileges, "grantable": True} if grantable else privileges
+        return part(live, found, {"grants": {grantee: {text: said}}}, [grantee])
+
 
 KIND = DatabaseGrant()
 
@@ -110,6 +138,12 @@ def _around(database: Database, schema: str | None) -> frozenset[Address]:
 def _before(database: Database) -> frozenset[Address]:
     """Extensions bring schemas, tables and functions."""
     return frozenset(Address.of("db-extension", database.server, database.name, e.name) for e in (database.extensions or {}).values())
+
+
+def _is_alike(live: Live) -> bool:
+    """Whether what is held is held on every object of a set."""
+    some = live.fields["grantable"]
+    return not any(" " in privilege for privilege in [*live.fields["privileges"], *(some if isinstance(some, list) else ())])
 
 
 def _held(row: Row) -> tuple[Held, Held]:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, LiteralString
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
+from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
 from reconciler.model.value import Value
@@ -33,6 +34,10 @@ SELECT w.role, w.member, r.oid::text AS role_oid, m.oid::text AS member_oid, m.r
           FROM pg_catalog.pg_auth_members a WHERE a.roleid = r.oid AND a.grantor = m.oid AND a.member <> m.oid) AS passed_on
   FROM ROWS FROM (pg_catalog.unnest(%(roles)s::text[]), pg_catalog.unnest(%(members)s::text[])) AS w(role, member)
   JOIN pg_catalog.pg_roles r ON r.rolname::text = w.role JOIN pg_catalog.pg_roles m ON m.rolname::text = w.member"""
+_PAIRS: Final[LiteralString] = """
+SELECT DISTINCT r.rolname::text AS role, m.rolname::text AS member FROM pg_catalog.pg_auth_members a
+  JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
+ WHERE m.rolname !~ '^pg_' AND m.rolname <> 'postgres' AND m.oid <> 10 ORDER BY 1, 2"""
 
 
 class DatabaseMembership:
@@ -112,6 +117,22 @@ class DatabaseMembership:
         statements = [_revoke(system, order.address, g["grantor"], sql(""), cascade=order.allow_data_loss) for g in granted]
         if statements:
             system.run(*statements)
+
+    def find(self, system: Postgres) -> Iterable[Live]:
+        """Every membership that somebody granted, but of Postgres' own roles."""
+        return self.read(system, [Wanted(self.address(system.name, row["role"], row["member"]), "") for row in system.query(_PAIRS)])
+
+    def express(self, live: Live, found: Found) -> Expression:
+        """A part of the member's entry, with the options that are not as a plain GRANT makes them."""
+        server, role, member = live.address.segments
+        entry = Address.of("db-role", server, member)
+        inherits = found.live[entry].fields["inherit"] if entry in found.live else True
+        usual = {"admin": False, "inherit": inherits, "set": True}
+        label, said = found.label(server, member)
+        options = {key: value for key, value in live.fields.items() if value != usual[key]}
+        other = Address.of("db-role", server, role)
+        brings = (other,) if other in found.live else ()
+        return Expression(("db_roles",), label, {**said, "member_of": {role: options}}, goes_with=(entry,), brings=brings, also=(entry,))
 
 
 KIND = DatabaseMembership()

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, Final, LiteralString
 
 from reconciler.kinds.postgres import _inside
+from reconciler.kinds.postgres._inner_entry import found_everywhere, part
 from reconciler.kinds.postgres._joining import acting_for, owner_in
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
+from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
 from reconciler.systems.postgres import Condition, Name, Postgres, Row, Session, sql
@@ -30,6 +32,10 @@ SELECT n.oid::text AS oid, n.nspname::text AS name, pg_catalog.pg_get_userbyid(n
           GROUP BY 1 ORDER BY 1) c) END AS contents
   FROM pg_catalog.pg_namespace n WHERE n.nspname::text = ANY(%(wanted)s::text[])"""
 _IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_namespace n WHERE n.oid::text = %(oid)s AND n.nspname::text = %(name)s"
+_NAMES: Final[LiteralString] = """
+SELECT n.nspname::text AS name FROM pg_catalog.pg_namespace n
+ WHERE n.oid >= 16384 AND n.nspname !~ '^pg_' AND NOT EXISTS (
+   SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e') ORDER BY 1"""
 
 
 class DatabaseSchema:
@@ -126,6 +132,15 @@ class DatabaseSchema:
                     session.run(sql("DROP SCHEMA {} {}", Name(name), how), only_if=unchanged)
                 except Rejected as fault:
                     raise Rejected(f"it is not empty ({fault}): plan again to see what would be lost") from fault
+
+    def find(self, system: Postgres) -> list[Live]:
+        """Every schema that somebody made, in every database."""
+        return found_everywhere(self, system, _NAMES)
+
+    def express(self, live: Live, found: Found) -> Expression:
+        """Its owner."""
+        owner = live.fields["owner"]
+        return part(live, found, {"schemas": {live.address.segments[2]: {"owner": owner}}}, [owner])
 
 
 KIND = DatabaseSchema()
