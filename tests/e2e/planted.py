@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.e2e.canaries import Canary, Evidence, Find, canary, known
 from tests.e2e.command import Command, Run
+from tests.servers.certificates import two_pairs
 from tests.servers.consul import ConsulServer
 from tests.servers.counting_proxy import CountingProxy, Fate, Write
 from tests.servers.postgres import PostgresServer
@@ -48,6 +49,7 @@ class Planted:
         self.environment["CONSUL_HTTP_AUTH"] = self.plant("CONSUL_HTTP_AUTH", "user:{}").value
         self.environment["GITHUB_STEP_SUMMARY"] = str(folder / "job.summary")
         self.program = command.program
+        self._key = self.plant("a private key", f"{{}}\n{two_pairs()[0].key}")
         self.manifest = self._manifest()
         self.write(self.manifest)
 
@@ -100,6 +102,7 @@ class Planted:
             "app/copy": {"kv": "app/env"},
             "app/copy-of-live": {"kv": "foreign/password"},
             "app/generated": {"generate": {"bytes": 24, "encoding": "base64"}},
+            "app/tls-key": self.env("", self._key.value),
             "app/special": self.file("", self.plant("with special characters", SPECIAL).value),
             "app/long": self.file("", self.plant("of 5 KiB", "x" * 2500 + "{}" + "y" * 2500).value),
         }
@@ -123,6 +126,7 @@ class Planted:
                 "tokens": {"app": {"policies": ["app"], "file": {"path": str(self.folder / "token"), "mode": "0600"}}},
             },
             "intentions": {"app": {"client": "allow"}},
+            "config_entries": [self._certificate("tls", self.file), self._certificate("tls-from-kv", lambda _, __: {"kv": "app/tls-key"})],
             "kv": kv,
             "prepared_queries": {
                 "app": {"service": {"service": "app"}, "token": self.env("a query's token")},
@@ -130,6 +134,10 @@ class Planted:
             },
             "db_roles": {label: {"login": True, "password": password} for label, password in roles.items()},
         }
+
+    def _certificate(self, name: str, refer: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
+        """A certificate with its key; before its first line, where whoever reads PEM looks over it, the key has a mark."""
+        return {"Kind": "inline-certificate", "Name": name, "Certificate": two_pairs()[0].certificate, "PrivateKey": refer("", self._key.value)}
 
     # --- running, and watching ---
 

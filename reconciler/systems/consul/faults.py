@@ -33,6 +33,7 @@ _MAY_HAVE_DONE_IT: Final = re.compile(
 _LACKS: Final = re.compile(r"(anonymous token )?lacks permission '([^']+)'(?: on (\"(?:[^\"\\]|\\.)*\"))?")
 # An expired token is gone for all purposes but one: its accessor stays taken until Consul sweeps it up, a second or so later.
 _MISSING: Final = re.compile(r"\b(?:(?:token|policy|role) does not exist|token has expired): ACL not found|modify non-existent prepared query")
+_UNKNOWN_FIELD: Final = re.compile(r'invalid config key "((?:[^"\\]|\\.)*)"(, [^*]*enterprise[^*]*)?')
 _EXISTS: Final = re.compile(r"already exists|already in use|aliases an existing query name")
 _TLS_REFUSED_US: Final = re.compile(r"certificate.required|bad.certificate|unknown.ca|certificate.unknown|handshake.failure", re.IGNORECASE)
 _LONGEST_TEXT: Final = 2000
@@ -85,6 +86,10 @@ def _final(status: int, text: str, request: str, settings: ConsulSettings) -> Sy
         return Rejected(f"{who} takes {request} for another path: with this version of Consul, a name with such slashes or dots cannot be used")
     if status == 400 and "HTTP request to an HTTPS server" in text:
         return _unreachable(settings, "it speaks TLS", "write https:// in consul.address or CONSUL_HTTP_ADDR, or set CONSUL_HTTP_SSL=true")
+    unknown = _UNKNOWN_FIELD.findall(text)
+    if unknown:
+        fields = ", ".join(f"{field} (a feature of Consul Enterprise)" if enterprise else field for field, enterprise in unknown)
+        return Rejected(f"{who} knows no such field of this kind of config entry: {fields}: remove it, or use a version of Consul that has it")
     if _EXISTS.search(text):
         return AlreadyExists(f"{who} refused {request}: {text}")
     return Rejected(f"{who} refused {request}: {text or f'status {status}'}")

@@ -10,6 +10,7 @@ import pytest
 from reconciler.model.secret import Secret
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.connection import ConsulSettings
+from tests.kinds.consul.whole_tool import Tool
 from tests.kinds.consul.workbench import Workbench
 from tests.servers.consul import ConsulServer
 
@@ -25,3 +26,9 @@ def client(consul: ConsulServer) -> Iterator[Consul]:
 def bench(consul: ConsulServer, client: Consul, tmp_path: Path) -> Workbench:
     """What a test of one kind works with."""
     return Workbench(consul, client, tmp_path)
+
+
+@pytest.fixture
+def tool(environment: dict[str, str], tmp_path: Path) -> Tool:
+    """The tool as a whole."""
+    return Tool(environment, tmp_path)

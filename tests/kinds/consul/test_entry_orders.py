@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
-from ruamel.yaml import YAML
-
-from reconciler.engine.operations import Connections, Options, apply, plan
-from reconciler.manifest.loading import load
 
 L7 = {"permissions": [{"action": "allow", "http": {"path_prefix": "/"}}]}
 
@@ -40,22 +34,11 @@ def ingress(protocol, *services):
 
 
 @pytest.fixture
-def run(consul, environment, tmp_path):
-    """Apply a manifest, insist that all was done and nothing is left to do; the plan."""
+def run(tool):
+    """Apply entries, insisting that all was done and nothing is left to do; the plan."""
 
     def run(*entries, intentions=None, **options):
-        path = tmp_path / "manifest.yaml"
-        sections = {"version": 1, "name": "orders", "config_entries": list(entries), "intentions": intentions or {}}
-        with path.open("w") as file:
-            YAML(typ="safe", pure=True).dump(sections, file)
-        with Connections(load([path]), environment) as connections:
-            planned, outcome = apply(
-                connections, Options(allow_delete=("*",), **options), approve=lambda _: True, progress=lambda _: None, stop=threading.Event()
-            )
-            assert planned.refusals == ()
-            assert outcome is None or outcome.complete, [(str(r.change.address), r.why) for r in outcome.results if r.why]
-            assert options.get("destroy") or plan(connections, Options()).is_empty
-        return planned
+        return tool.apply({"config_entries": list(entries), "intentions": intentions or {}}, **options)
 
     return run
 
