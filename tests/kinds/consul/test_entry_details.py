@@ -8,7 +8,7 @@ import re
 import pytest
 
 from reconciler.kinds.consul.config_entry import ConfigEntry
-from reconciler.model.errors import Rejected
+from reconciler.model.errors import LostRace, Rejected
 from reconciler.model.secret import Secret
 from tests.servers.certificates import PAIRS, two_pairs
 
@@ -131,3 +131,19 @@ def test_what_consul_makes_itself_is_not_found(bench, client):
 
     bench.create(bench.declare_one("config-entry", **entry("api-gateway", Listeners=[{"Name": "l", "Port": 1, "Protocol": "tcp"}])))
     assert "bound-api-gateway" not in {live.raw["Kind"] for live in ConfigEntry().find(ConsulReader(client))}
+
+
+def test_the_status_that_consul_writes_is_nobodys_edit(bench):
+    desired = bench.declare_one("config-entry", **entry("http-route", Parents=[{"Name": "gate"}], Hostnames=["a.example.com"]))
+    bench.create(desired)
+    live = bench.there(desired)
+    gateway = {"Kind": "api-gateway", "Name": "gate", "Listeners": [{"Name": "l", "Port": 1, "Protocol": "http"}]}
+    bench.server.put("/v1/config", gateway)
+    # answered when the entry has changed
+    bench.server.get(f"/v1/config/http-route/one?index={live.revision}&wait=30s")
+    changed = bench.declare_one("config-entry", **entry("http-route", Parents=[{"Name": "gate"}], Hostnames=["b.example.com"]))
+    bench.update(changed, live=live)
+    assert bench.differences(changed) == []
+    with pytest.raises(LostRace):
+        bench.delete(changed, live=live)
+    bench.delete(changed)
