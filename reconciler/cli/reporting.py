@@ -91,7 +91,7 @@ class Report:
         elif self._output.format == "json":
             write(_json(plan, self._operation, outcome))
         elif self._output.format == "markdown":
-            write(_markdown(plan, self._operation, outcome))
+            write(self._markdown(plan, outcome))
         elif outcome is not None:
             from reconciler.report.outcome import outcome_text
 
@@ -104,9 +104,14 @@ class Report:
             return
         try:
             with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as summary:
-                summary.write(_markdown(plan, self._operation, outcome) + "\n")
+                summary.write(self._markdown(plan, outcome) + "\n")
         except (OSError, ValueError) as error:
             warn(f"GITHUB_STEP_SUMMARY {path}: {getattr(error, 'strerror', None) or error}")
+
+    def _markdown(self, plan: Plan, outcome: Outcome | None) -> str:
+        from reconciler.report.markdown import plan_markdown
+
+        return plan_markdown(plan, self._operation, outcome, destroy=self._destroy)
 
     def _plan_text(self, plan: Plan, stream: Any) -> str:
         from reconciler.report.text import drift_text, plan_text
@@ -152,12 +157,6 @@ def _json(plan: Plan, operation: Operation, outcome: Outcome | None) -> str:
     from reconciler.report.json import dumps, plan_document
 
     return dumps(plan_document(plan, operation, outcome))
-
-
-def _markdown(plan: Plan, operation: Operation, outcome: Outcome | None) -> str:
-    from reconciler.report.markdown import plan_markdown
-
-    return plan_markdown(plan, operation, outcome)
 
 
 def _stream(operation: Operation, output: Output) -> EventStream | None:

@@ -45,13 +45,13 @@ class _Row:
     details: tuple[str, ...]
 
 
-def plan_markdown(plan: Plan, operation: OperationName = "plan", outcome: Outcome | None = None) -> str:
+def plan_markdown(plan: Plan, operation: OperationName = "plan", outcome: Outcome | None = None, *, destroy: bool = False) -> str:
     """The report of one run of ``operation``. No secret is in it, and what others wrote cannot break out of its place."""
     if operation == "drift":
         summary = drift_line(plan)
         rows = [_drift_row(change) for change in sorted(plan.changes, key=lambda c: c.address)]
     elif outcome is None:
-        summary = plan_line(plan, destroy=operation == "destroy")
+        summary = plan_line(plan, destroy=destroy or operation == "destroy")
         rows = [_row(change, _why(change)) for change in sorted(plan.changes, key=lambda c: (c.action not in _HARSH, c.address))]
     else:
         summary = apply_line(outcome)

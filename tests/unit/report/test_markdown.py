@@ -153,6 +153,10 @@ def test_nothing_to_do_is_short():
     assert plan_markdown(plan()) == "<!-- reconciler plan mesh -->\n### reconciler plan: `mesh`\n\n**No changes. Live state matches the manifest.**\n"
 
 
+def test_what_destroy_would_do_is_said_of_destroy():
+    assert "**No changes. There is nothing to destroy.**" in plan_markdown(plan(), destroy=True)
+
+
 def test_drift_is_told_the_way_the_text_tells_it():
     made = plan(update(FieldChange(("value",), "live", "applied"), reasons=(Reason.DRIFTED,)))
     report = plan_markdown(made, "drift")
