@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _THREADS = 8
 _NOTHING_MOVED: Final[Mapping[str, System]] = MappingProxyType({})
-_SUPPORTED_CONNECTIONS = frozenset({"postgres.password.kv"})
+_SUPPORTED_CONNECTIONS = frozenset({"postgres.password.kv", "postgres.os_user"})
 """What of a manifest's features the systems answer for, and no kind."""
 
 

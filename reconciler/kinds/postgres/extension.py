@@ -28,13 +28,13 @@ SELECT e.oid::text AS oid, e.extname::text AS name, e.extversion AS version, n.n
        CASE WHEN e.extname::text = ANY(%(leaving)s::text[]) THEN (
          WITH mine AS (SELECT m.classid, m.objid FROM pg_catalog.pg_depend m
                         WHERE m.refclassid = 'pg_catalog.pg_extension'::regclass AND m.refobjid = e.oid AND m.deptype = 'e')
-         SELECT pg_catalog.array_agg(DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid))
-           FROM pg_catalog.pg_depend d
+         SELECT pg_catalog.array_agg(DISTINCT CASE WHEN v.oid IS NULL THEN pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
+                  ELSE pg_catalog.pg_describe_object('pg_catalog.pg_class'::regclass, v.ev_class, 0) END)
+           FROM pg_catalog.pg_depend d LEFT JOIN pg_catalog.pg_rewrite v ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND v.oid = d.objid
           WHERE d.deptype IN ('n', 'a')
             AND ((d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid)
                  OR (d.refclassid, d.refobjid) IN (SELECT classid, objid FROM mine))
-            AND (d.classid, d.objid) NOT IN (SELECT classid, objid FROM mine)
-            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend i WHERE i.classid = d.classid AND i.objid = d.objid AND i.deptype = 'i')) END AS users
+            AND (d.classid, d.objid) NOT IN (SELECT classid, objid FROM mine)) END AS users
   FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname::text = ANY(%(wanted)s::text[])"""
 _IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_extension e WHERE e.oid::text = %(oid)s AND e.extname::text = %(name)s"
 _NAMES: Final[LiteralString] = "SELECT e.extname::text AS name FROM pg_catalog.pg_extension e WHERE e.oid >= 16384 ORDER BY 1"

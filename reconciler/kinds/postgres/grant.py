@@ -52,7 +52,7 @@ class DatabaseGrant:
                         self.address(database.server, database.name, str(one), who), System("postgres", database.server), fields,
                         f"{grantee}: {text}",
                         manifest.place("databases", label, "grants", grantee, text), needs=roles | _around(database, one.within), must_exist=roles,
-                        on_removal=grant.on_removal, protect=grant.protect, adopt=grant.adopt, after=_before(database),
+                        on_removal=grant.on_removal, protect=grant.protect, adopt=grant.adopt, after=_before(database, who),
                     )  # fmt: skip
 
     def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
@@ -135,9 +135,12 @@ def _around(database: Database, schema: str | None) -> frozenset[Address]:
     return frozenset({Address.of("database", *at)} | ({Address.of("db-schema", *at, schema)} if schema in declared and schema else set()))
 
 
-def _before(database: Database) -> frozenset[Address]:
-    """Extensions bring schemas, tables and functions."""
-    return frozenset(Address.of("db-extension", database.server, database.name, e.name) for e in (database.extensions or {}).values())
+def _before(database: Database, grantee: str) -> frozenset[Address]:
+    """Extensions bring schemas, tables and functions. What everybody may do is settled last: connecting may be taken from all but who is named."""
+    at = (database.server, database.name)
+    named = {(str(DatabaseObject.parse(text)), normal_grantee(who)) for who, grants in (database.grants or {}).items() for text in grants}
+    others = {Address.of("db-grant", *at, *pair) for pair in named if pair[1] != PUBLIC} if grantee == PUBLIC else set()
+    return frozenset(others) | frozenset(Address.of("db-extension", *at, e.name) for e in (database.extensions or {}).values())
 
 
 def _is_alike(live: Live) -> bool:

@@ -74,6 +74,11 @@ def _one_line(text: str) -> str:
 _CONNECTING: Final[tuple[tuple[str, type[SystemFault], str], ...]] = (
     (r"no password supplied", AccessDenied, "asks for a password, and none was given: set password, PGPASSWORD or a password file"),
     (r"password authentication failed for user (\".*\")", AccessDenied, "refuses the user {1}: wrong password, no such role, or expired"),
+    (
+        r"peer authentication failed for user (\".*\")",
+        AccessDenied,
+        "does not take this account for the role {1}: correct {place}.os_user or user, or map them in pg_ident.conf",
+    ),
     (r"authentication failed for user (\".*\")", AccessDenied, "refuses the user {1}: {0}"),
     (r"role (\".*\") does not exist", AccessDenied, "has no role {1}: correct user"),
     (r"role (\".*\") is not permitted to log in", AccessDenied, "does not let the role {1} log in: ALTER ROLE … LOGIN, or use another user"),

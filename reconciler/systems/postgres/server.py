@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 from reconciler.model.errors import Rejected, SystemFault, Unreachable
 from reconciler.model.secret import Secret
 from reconciler.systems.postgres.faults import connection_fault, statement_fault
+from reconciler.systems.postgres.peer import connecting_as
 from reconciler.systems.postgres.rooms import Rooms
 from reconciler.systems.postgres.session import Condition, Row, Session
 from reconciler.systems.postgres.settings import ServerSettings, server_settings
@@ -180,7 +181,11 @@ class Postgres:
         rows = self.query(_REACHABLE, {"names": sorted(names)})
         closed = [row["name"] for row in rows if not row["can_connect"]]
         if closed:
-            raise Rejected(f"{self.label}: nobody, or not {self.me.name}, may connect to the database {closed[0]}: allow it")
+            who = self.me.name.replace('"', '""')
+            raise Rejected(
+                f'{self.label}: {self.me.name} may not connect to the database {closed[0]}, to see what is in it: GRANT CONNECT to "{who}", '
+                "or ALTER DATABASE … ALLOW_CONNECTIONS true"
+            )
 
         def asked(name: str) -> list[_T]:
             with self.in_database(name) as session:
@@ -278,7 +283,9 @@ class Postgres:
         fault: SystemFault
         try:
             # no prepared statements: a pooler that was not recognised would mix them up
-            connection = psycopg.connect(**keywords, **secrets, autocommit=True, prepare_threshold=None, row_factory=dict_row)  # type: ignore[arg-type]
+            with connecting_as(self.label, self._settings.os_user):
+                options: Any = {**keywords, **secrets}
+                connection = psycopg.connect(**options, autocommit=True, prepare_threshold=None, row_factory=dict_row)
         except (psycopg.Error, ValueError) as error:
             fault = connection_fault(
                 self.label, str(error) if isinstance(error, psycopg.Error) else "a setting is no text that libpq takes", f"postgres.{self.name}"

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.secret import Secret
+from reconciler.systems.postgres.peer import is_socket, socket_folder
 
 CONNECT_TIMEOUT_S: Final = 10
 MAINTENANCE_DATABASE: Final = "postgres"
@@ -27,13 +28,17 @@ _DEFAULTS: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalive
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What is passed to libpq for one server, in libpq's words. ``shown`` is where it is, for messages; ``options`` is libpq's ``options``."""
+    """What is passed to libpq for one server, in libpq's words. ``shown`` is where it is, for messages; ``options`` is libpq's ``options``.
+
+    ``os_user`` is the account to connect as.
+    """
 
     name: str
     keywords: Mapping[str, str | int]
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     shown: str = ""
     options: str = ""
+    os_user: str | None = None
 
     @property
     def label(self) -> str:
@@ -53,6 +58,10 @@ def server_settings(name: str, section: Any, environ: Mapping[str, str], secret:
         keywords |= {k: _placed(k, v, directory) for k in _PLAIN if (v := getattr(section, k)) is not None}
         secrets |= {k: _usable(name, k, secret(v)) for k in _SECRET if (v := getattr(section, k)) is not None}
     known = defaults | {k: str(v) for k, v in keywords.items()}
+    os_user = section.os_user if section is not None else None
+    if os_user is not None:
+        keywords |= _socket(name, known)
+        known |= {k: str(v) for k, v in keywords.items()}
     by_service = "service" in known
     if not by_service and not environ.get("PGDATABASE"):
         keywords.setdefault("dbname", MAINTENANCE_DATABASE)
@@ -61,7 +70,16 @@ def server_settings(name: str, section: Any, environ: Mapping[str, str], secret:
     if "connect_timeout" not in known:
         keywords["connect_timeout"] = CONNECT_TIMEOUT_S
     keywords |= {"fallback_application_name": "reconciler", "client_encoding": "UTF8"}
-    return ServerSettings(name, keywords, secrets, _shown(known), known.get("options", ""))
+    return ServerSettings(name, keywords, secrets, _shown(known), known.get("options", ""), os_user)
+
+
+def _socket(name: str, known: Mapping[str, str]) -> dict[str, str | int]:
+    """Where the socket is, for peer authentication, which there is on no other way."""
+    host = known.get("host")
+    if "hostaddr" in known or (host is not None and not is_socket(host)):
+        where = known.get("hostaddr") or host
+        raise ReconcilerError(f"Postgres {name}: os_user is for the Unix socket of this machine, and {where} is none: take host or os_user out")
+    return {} if host is not None or "service" in known else {"host": socket_folder(known.get("port", "5432"))}
 
 
 def _placed(keyword: str, value: str | int, directory: Path) -> str | int:
