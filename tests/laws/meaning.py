@@ -12,7 +12,8 @@ _VOLATILE = frozenset({"CreateIndex", "ModifyIndex", "LockIndex", "Hash", "ID", 
 # Of what is in Postgres: all servers, then each database.
 _CLUSTER = {
     "roles": """SELECT rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls, rolconnlimit,
-        rolvaliduntil::text, ARRAY(SELECT unnest(setconfig) ORDER BY 1) FROM pg_roles LEFT JOIN pg_db_role_setting s ON s.setrole = pg_roles.oid AND s.setdatabase = 0 ORDER BY 1""",
+        rolvaliduntil::text, ARRAY(SELECT unnest(setconfig) ORDER BY 1)
+        FROM pg_roles LEFT JOIN pg_db_role_setting s ON s.setrole = pg_roles.oid AND s.setdatabase = 0 ORDER BY 1""",
     "members": "SELECT roleid::regrole::text, to_jsonb(m) - '{oid,roleid,member,grantor}'::text[], member::regrole::text FROM pg_auth_members m",
     "databases": "SELECT datname, datdba::regrole::text, datconnlimit, pg_encoding_to_char(encoding), datcollate, datacl::text FROM pg_database",
 }
