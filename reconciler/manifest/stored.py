@@ -40,13 +40,13 @@ def literal_secrets(loaded: LoadedManifest) -> list[Diagnostic]:
 
 
 def stored(loaded: LoadedManifest) -> JSON:
-    """The manifest, without anything that it refers to but rules and sources."""
+    """The manifest, without anything that it refers to but rules and sources. Raises ReconcilerError for a source that cannot be read."""
     files: dict[str, int] = {}
     return {
         "directory": str(loaded.directory.resolve()),
         "tree": _out(_with_rules(loaded), files),
         "files": list(files),
-        "sources": {entry.source: base64.b64encode(loaded.source(entry.source)).decode("ascii") for entry in loaded.manifest.files.values()},
+        "sources": {entry.source: _source(loaded, entry.source) for entry in loaded.manifest.files.values()},
     }
 
 
@@ -70,6 +70,13 @@ def restored(body: JSON, beside: Path) -> LoadedManifest:
 def relative_to(body: JSON, folder: Path) -> JSON:
     """The same with the way from ``folder``, in which it will lie, to the manifest's."""
     return {**body, "relative": os.path.relpath(body["directory"], folder.resolve())}
+
+
+def _source(loaded: LoadedManifest, path: str) -> str:
+    try:
+        return base64.b64encode(loaded.source(path)).decode("ascii")
+    except OSError as error:
+        raise ReconcilerError(f"the file {loaded.directory / path} cannot be read: {error.strerror}: create it, or correct the path") from None
 
 
 def _with_rules(loaded: LoadedManifest) -> Node:

@@ -11,6 +11,7 @@ from reconciler.engine.diff import merged
 from reconciler.engine.guard import Limits
 from reconciler.engine.orders import Orders
 from reconciler.engine.plan import Consents, make_plan
+from reconciler.engine.scope import WHOLE, Scope
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Plan
@@ -63,18 +64,22 @@ class World:
         """Somebody else deletes a resource."""
         del self.live[address(name)]
 
-    def situation(self, *wanted: Desired) -> Situation:
+    def situation(self, *wanted: Desired, scope: Scope = WHOLE) -> Situation:
+        """What a plan is made from; of a part only what was in reach is read."""
         all_desired = {d.address: d for d in wanted}
         keys = {a: f"reconciler/owned/{a}" for a in {*all_desired, *(n for d in wanted for n in d.needs)}}
         kinds: Any = {"thing": Thing()}
-        return Situation(self.owner, all_desired, dict(self.records), dict(self.live), kinds, keys, {CONSUL: IDENTITY})
+        reach = scope.reach(all_desired, self.records, lambda _: True) if scope.is_partial else None
+        referred = {n for a, d in all_desired.items() if reach is None or a in reach for n in d.must_exist}
+        live = {a: one for a, one in self.live.items() if reach is None or a in reach or a in referred}
+        return Situation(self.owner, all_desired, dict(self.records), live, kinds, keys, {CONSUL: IDENTITY}, scope=scope, reach=reach)
 
-    def plan(self, *wanted: Desired, adopt: tuple[str, ...] = ()) -> Plan:
-        return make_plan(self.situation(*wanted), Consents(adopt))
+    def plan(self, *wanted: Desired, adopt: tuple[str, ...] = (), scope: Scope = WHOLE) -> Plan:
+        return make_plan(self.situation(*wanted, scope=scope), Consents(adopt))
 
-    def apply(self, *wanted: Desired, adopt: tuple[str, ...] = ()) -> Plan:
+    def apply(self, *wanted: Desired, adopt: tuple[str, ...] = (), scope: Scope = WHOLE) -> Plan:
         """Carry out the plan, in an order that its edges allow; the plan."""
-        situation = self.situation(*wanted)
+        situation = self.situation(*wanted, scope=scope)
         plan = make_plan(situation, Consents(adopt))
         assert not plan.refusals, plan.refusals
         books, orders = Bookkeeping(situation, "run"), Orders(situation, Limits())
