@@ -51,7 +51,7 @@ def _consul(mesh: Mesh) -> dict[str, Any]:
         "policies": [_without(mesh.http("GET", f"/v1/acl/policy/{p['ID']}")) for p in mesh.http("GET", "/v1/acl/policies")],
         "tokens": [_unordered(row) for row in _listed(mesh, "/v1/acl/tokens")],
         "acl roles": [_unordered(row) for row in _listed(mesh, "/v1/acl/roles")],
-        "queries": _listed(mesh, "/v1/query"),
+        "queries": [_meant(row) for row in _listed(mesh, "/v1/query")],
         "config": _config(mesh),
         "nodes": [_without(mesh.http("GET", f"/v1/catalog/node-services/{quote(name)}")) for name in names],
         "checks": [_without(mesh.http("GET", f"/v1/health/node/{quote(name)}")) for name in names],
@@ -79,6 +79,13 @@ def _listed(mesh: Mesh, path: str) -> list[Any]:
 def _unordered(row: dict[str, Any]) -> dict[str, Any]:
     """With lists in an order of their own: in ACLs all are sets."""
     return {key: sorted(value, key=_text) if isinstance(value, list) else value for key, value in row.items()}
+
+
+def _meant(value: Any) -> Any:
+    """A query without what is empty, which Consul gives back as it was sent, or not at all; its lists of tags and datacenters in an order."""
+    if isinstance(value, dict):
+        return {key: meant for key, inner in value.items() if (meant := _meant(inner)) not in (None, "", 0, False, [], {})}
+    return sorted((_meant(row) for row in value), key=_text) if isinstance(value, list) else value
 
 
 def _without(value: Any) -> Any:

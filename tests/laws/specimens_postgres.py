@@ -119,7 +119,7 @@ def db_grant(n: str) -> Specimen:
 
     def make(mesh: Mesh, privileges: str) -> None:
         _database(mesh, n)
-        mesh.sql(f'CREATE SCHEMA {quoted} AUTHORIZATION "{n}"; GRANT {privileges} ON SCHEMA {quoted} TO "{who}"', n)
+        mesh.sql(f'CREATE SCHEMA IF NOT EXISTS {quoted} AUTHORIZATION "{n}"; GRANT {privileges} ON SCHEMA {quoted} TO "{who}"', n)
 
     return Specimen(
         kind="db-grant",

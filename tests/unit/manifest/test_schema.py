@@ -16,7 +16,7 @@ from reconciler.manifest.tree import plain
 from tests.unit.manifest.samples import SAMPLES, Sample
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = sorted(path.parent for path in ROOT.glob("examples/*/README.md"))
+EXAMPLES = sorted(path.parent for path in ROOT.glob("examples/[0-9]*/README.md"))
 VALIDATOR = Draft202012Validator(manifest_schema())
 
 
