@@ -44,6 +44,7 @@ def refusals(plan: Plan, situation: Situation, own: Own, limits: Limits) -> tupl
         *_other_systems(situation),
         *_protected(plan),
         *_own(plan, own),
+        *_needed_elsewhere(plan, situation, limits),
         *_too_many(plan, situation, limits),
         *_data_loss(plan, limits),
     )
@@ -86,6 +87,17 @@ def _own(plan: Plan, own: Own) -> Iterator[Refusal]:
             yield Refusal(
                 "own credentials", change.address, f"this run itself uses it, and would {change.action} it",
                 "run with other credentials",
+            )  # fmt: skip
+
+
+def _needed_elsewhere(plan: Plan, situation: Situation, limits: Limits) -> Iterator[Refusal]:
+    for change in plan.changes:
+        user = situation.needed_elsewhere.get(change.record.key) if change.record else None
+        named = any(matches(glob, change.address) for glob in limits.allow_delete)
+        if user is not None and change.action is Action.DELETE and not named:
+            yield Refusal(
+                "needed elsewhere", change.address, f"would be deleted, but {user} needs it",
+                f"let that go first, or if it may break: --allow-delete {quoted(change.address)}",
             )  # fmt: skip
 
 

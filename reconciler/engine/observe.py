@@ -152,6 +152,9 @@ class _Observer:
             name=self.connections.loaded.name, desired=desired, records=by_address, live=live, kinds=self.kinds, keys=keys, systems=identities,
             unknown_systems=tuple(r for r in mine if r.system is None and (reach is None or self._is_reached(r, pairs, reach))),
             scope=self.scope, reach=reach, files=self.connections.loaded.files,
+            needed_elsewhere={
+                n: f"{k.removeprefix(records.PREFIX)} of {h.owner}" for k, h in sorted(headers.items()) if k not in own for n in h.needs if n in own
+            },
         )  # fmt: skip
         return Observation(situation, self._own(token, live, identities), {k: p.modify_index for k, p in pairs.items()})
 

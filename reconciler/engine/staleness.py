@@ -55,6 +55,8 @@ def _saved(change: Change) -> SavedChange:
     fields = change.fields
     if change.action is Action.CREATE and change.desired is not None:
         fields = tuple(FieldChange((key,), ABSENT, value) for key, value in sorted(change.desired.fields.items()))
+    if change.action is Action.DELETE and change.live is not None:
+        fields = tuple(FieldChange((key,), value, ABSENT) for key, value in sorted(change.live.fields.items()))
     return SavedChange(str(change.address), change.action.value, tuple(map(_field, fields)), change.deletes_superseded)
 
 

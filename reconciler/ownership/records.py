@@ -59,13 +59,14 @@ class Header:
     owner: str = ""
     kind: str = ""
     system_identity: str = ""
+    needs: tuple[str, ...] = ()
 
 
 def header(pair: KvPair) -> Header:
     """Whose record it is and of what; empty fields when it cannot be told."""
     try:
         body = json.loads(pair.value)
-        return Header(str(body["owner"]), str(body["kind"]), str(body["system"]))
+        return Header(str(body["owner"]), str(body["kind"]), str(body["system"]), tuple(map(str, body["needs"])))
     except (ValueError, KeyError, TypeError):
         return Header()
 

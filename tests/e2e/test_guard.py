@@ -193,3 +193,17 @@ def test_what_the_run_itself_uses(reconciler, write, consul, postgres18, unchang
 
 def tokens(consul):
     return [consul.get(f"/v1/acl/token/{token['AccessorID']}") for token in consul.get("/v1/acl/tokens")]
+
+
+def test_what_another_manifest_uses_is_not_deleted(reconciler, write, unchanged_by):
+    policy = "mesh_credentials: {policies: {shared: {rules: {}}}}\nkv: {app/name: files}\n"
+    reconciler("apply", "--auto-approve", write(policy), expect=0)
+    reconciler(
+        "apply", "--auto-approve", write("mesh_credentials: {tokens: {user: {policies: [shared]}}}\n", name="user", file="user.yaml"), expect=0
+    )
+    file = write("kv: {app/name: files}\n")
+    advice = "let that go first, or if it may break: --allow-delete 'acl-policy/shared'"
+    for arguments in (("apply", "--auto-approve", file), ("destroy", "--auto-approve", file)):
+        shown = unchanged_by(reconciler, *arguments)
+        assert f"acl-policy/shared: would be deleted, but acl-token/user of user needs it: {advice}\n" in shown
+    reconciler("apply", "--auto-approve", "--allow-delete", "acl-policy/shared", file, expect=0)

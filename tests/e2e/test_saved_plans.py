@@ -321,3 +321,14 @@ def test_a_plan_file_in_the_wrong_place(command, write, folder):
         run = command(*arguments, "mesh.plan", expect=1)
         assert run.err == "reconciler: error: mesh.plan is a saved plan, and no manifest: only reconciler apply takes one\n"
     assert "A saved plan is applied alone: it holds its manifest." in command("apply", "--auto-approve", "mesh.plan", file, expect=1).err
+
+
+def test_what_somebody_changed_is_not_deleted_by_an_older_plan(reconciler, write, consul):
+    file = write("kv: {app/name: files, app/other: x}\n")
+    reconciler("apply", "--auto-approve", file, expect=0)
+    write("kv: {app/other: x}\n")
+    reconciler("plan", *OUT, file, expect=0)
+    consul.put("/v1/kv/app/name", b"precious")
+    stale = reconciler("apply", "mesh.plan", expect=5)
+    assert "kv/app/name: has changed since this plan was saved, in value" in stale.out
+    assert consul.keys("app/")["app/name"] == b"precious"

@@ -220,7 +220,7 @@ SERVICES: Final = (
         kind="service-intentions", form=_SERVICE_INTENTIONS, read="intention", write="intention", stands_on=_intentions_stand_on,
         section="intentions", check=_check_intentions,
     ),
-    Declaration(kind="exported-services", form=_EXPORTED_SERVICES, read="mesh", write="mesh", needs=_exported_needs, check=_check_exported),
+    Declaration(kind="exported-services", form=_EXPORTED_SERVICES, read="mesh", write="mesh", after=_exported_needs, check=_check_exported),
     Declaration(
         kind="jwt-provider", form=_JWT_PROVIDER, read="mesh", write="mesh", check=_check_provider, defaults={"ClockSkewSeconds": _SKEW_S}
     ),

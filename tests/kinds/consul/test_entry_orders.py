@@ -153,3 +153,12 @@ def test_a_gateway_and_its_routes_change_together(run):
     for number in range(2, 6):
         run(*entries(number))
     run(destroy=True)
+
+
+def test_from_http_to_tcp_while_the_service_is_exported(run, consul):
+    exported = {"Kind": "exported-services", "Name": "default", "Services": [{"Name": "web", "Consumers": [{"Peer": "p"}]}]}
+    run(defaults("web", "http"), splitter("web", "v1"), resolver("web", "v1"), exported)
+    run(defaults("web", "tcp"), exported)
+    run(defaults("web", "http"), splitter("web", "v1"), resolver("web", "v1"), exported)
+    run({**exported, "Services": [{"Name": "web", "Consumers": [{"Peer": "q"}]}]}, defaults("web", "tcp"))
+    run(destroy=True)
