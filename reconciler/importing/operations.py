@@ -62,7 +62,7 @@ def _files(directory: Path) -> list[Path]:
 
 def _in_file(path: Path, name: str, left_out: list[tuple[str, str]]) -> Iterator[Live]:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
         found = [one for kind in all_kinds().values() if isinstance(kind, FiledKind) for one in kind.in_file(name, text)]
     except OSError as error:
         left_out.append((name, f"cannot be read ({error.strerror})"))
