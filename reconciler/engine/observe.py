@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from reconciler.engine.connections import Connections
 from reconciler.engine.guard import Own
+from reconciler.engine.own import own_of
+from reconciler.engine.reading import read_all, system_of
 from reconciler.engine.scope import WHOLE, Scope
 from reconciler.engine.settle import references
 from reconciler.engine.situation import Situation
@@ -20,19 +21,17 @@ from reconciler.manifest.suggestion import closest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import AccessDenied, ManifestError, ReconcilerError, Refused, Unreachable
-from reconciler.model.kind import InnerKind, Kind, Permission, Wanted
+from reconciler.model.kind import Permission, Wanted
 from reconciler.model.record import Record
-from reconciler.model.resource import CONSUL, Desired, Live, System
+from reconciler.model.resource import CONSUL, Desired, System
 from reconciler.model.secret import SecretSource
 from reconciler.model.value import Value
 from reconciler.ownership import lock, records
 from reconciler.systems.consul.identity import ConsulIdentity
-from reconciler.systems.consul.reader import ConsulReader
 
 if TYPE_CHECKING:
     from reconciler.systems.consul.transactions import KvPair
 
-_THREADS = 8
 _NOTHING_MOVED: Final[Mapping[str, System]] = MappingProxyType({})
 _SUPPORTED_CONNECTIONS = frozenset({"postgres.password.kv", "postgres.os_user"})
 """What of a manifest's features the systems answer for, and no kind."""
@@ -118,7 +117,6 @@ class _Observer:
         self.write = write
         self.desired = desired
         self.only_recorded = only_recorded
-        self.reader = ConsulReader(connections.consul)
 
     def observe(self) -> Observation:
         consul = self.connections.consul
@@ -139,12 +137,13 @@ class _Observer:
         dragged_along = {d.system for a, d in self.desired.items() if reach is not None and a in reach}
         identities |= {s: self.connections.identity(s) for s in sorted(dragged_along - identities.keys())}
         keys = {a: records.key_of(a, d.system, identities[d.system]) for a, d in self.desired.items() if d.system in identities}
-        keys |= {n: records.key_of(n, s, identities[s]) for d in self.desired.values() for n in d.needs if (s := self._system(n)) in identities}
+        needs = {n: system_of(n, self.kinds) for d in self.desired.values() for n in d.needs}
+        keys |= {n: records.key_of(n, s, identities[s]) for n, s in needs.items() if s in identities}
         others = {k: records.decode(pairs[k], self.kinds, names) for k in sorted(set(keys.values()) & pairs.keys() - own.keys())}
         by_address = {r.address: r for r in (*mine, *others.values()) if r.system is not None}
         wanted = self._wanted(by_address, reach)
         self._preflight(wanted.values())
-        live = self._read(wanted)
+        live = read_all(self.connections, self.kinds, wanted)
         desired = dict(self.desired)
         if not self.only_recorded:
             desired |= {a: self._resolved(d) for a, d in self.desired.items() if reach is None or a in reach}
@@ -152,11 +151,10 @@ class _Observer:
             name=self.connections.loaded.name, desired=desired, records=by_address, live=live, kinds=self.kinds, keys=keys, systems=identities,
             unknown_systems=tuple(r for r in mine if r.system is None and (reach is None or self._is_reached(r, pairs, reach))),
             scope=self.scope, reach=reach, files=self.connections.loaded.files,
-            needed_elsewhere={
-                n: f"{k.removeprefix(records.PREFIX)} of {h.owner}" for k, h in sorted(headers.items()) if k not in own for n in h.needs if n in own
-            },
+            needed_elsewhere=_needed_elsewhere(headers, own),
         )  # fmt: skip
-        return Observation(situation, self._own(token, live, identities), {k: p.modify_index for k, p in pairs.items()})
+        roles = {s.name: self.connections.postgres(s.name).me.name for s in identities if s.type == "postgres"}
+        return Observation(situation, own_of(token, roles, live), {k: p.modify_index for k, p in pairs.items()})
 
     def _reach(self, mine: Iterable[Record], pairs: Mapping[str, KvPair]) -> frozenset[Address] | None:
         """What the scope could drag along. A record on a system that is not reached counts under the name that it was written with."""
@@ -181,14 +179,10 @@ class _Observer:
     def _replaces(self, address: Address) -> bool:
         return self.kinds[address.kind].replaces
 
-    def _system(self, address: Address) -> System:
-        kind = self.kinds[address.kind]
-        return CONSUL if kind.system == "consul" else System(kind.system, address.segments[0])
-
     def _identities(self, own: Iterable[records.Header], reach: frozenset[Address]) -> dict[System, str]:
         """The identity of each system that is wanted; and of every declared one, when a record of ours is on none of those."""
         wanted = [self.desired[a] for a in reach]
-        systems = {CONSUL, *self.moved.values()} | {d.system for d in wanted} | {self._system(n) for d in wanted for n in d.needs}
+        systems = {CONSUL, *self.moved.values()} | {d.system for d in wanted} | {system_of(n, self.kinds) for d in wanted for n in d.needs}
         recorded = {(self.kinds[h.kind].system, h.system_identity) for h in own if h.kind in self.kinds}
         identities = {s: self.connections.identity(s) for s in sorted(systems)}
         reached = {(s.type, i) for s, i in identities.items()} | {(s.type, i) for i, s in self.moved.items()}
@@ -236,53 +230,17 @@ class _Observer:
                 f"the Consul token may not {doing} everything that this manifest touches; it lacks {missing}: grant that, or use another token"
             )
 
-    def _read(self, wanted: Mapping[Address, Wanted]) -> dict[Address, Live]:
-        groups: dict[tuple[str, System], list[Wanted]] = {}
-        for address, want in wanted.items():
-            groups.setdefault((address.kind, self._system(address)), []).append(want)
-        postgres = {system for _, system in groups if system.type == "postgres"}
-
-        def read(kind: Kind, system: System, group: list[Wanted]) -> list[Live]:
-            return list(kind.read(self.reader if system == CONSUL else self.connections.of(system), group))
-
-        def read_server(system: System) -> list[Live]:
-            # one connection a server, and one for each database that is looked into: its kinds are read one after the other
-            mine = [(self.kinds[k], group) for (k, s), group in sorted(groups.items(), key=lambda g: g[0][0]) if s == system]
-            found = [live for kind, group in mine if not isinstance(kind, InnerKind) for live in read(kind, system, group)]
-            return found + self._read_inside(system, [(kind, group) for kind, group in mine if isinstance(kind, InnerKind)])
-
-        with ThreadPoolExecutor(_THREADS) as pool:
-            futures = [pool.submit(read_server, system) for system in sorted(postgres)]
-            futures += [pool.submit(read, self.kinds[k], s, group) for (k, s), group in groups.items() if s not in postgres]
-            return {live.address: live for future in futures for live in future.result()}
-
-    def _read_inside(self, system: System, groups: list[tuple[InnerKind, list[Wanted]]]) -> list[Live]:
-        names = {w.address.segments[1] for _, group in groups for w in group}
-        if not names:
-            return []
-
-        def ask(name: str, session: Any) -> list[Live]:
-            here = [(kind, [w for w in group if w.address.segments[1] == name]) for kind, group in groups]
-            return [live for kind, group in here if group for live in kind.read_inside(session, group)]
-
-        return self.connections.postgres(system.name).in_each_database(names, ask)
-
     def _resolved(self, desired: Desired) -> Desired:
         return replace(desired, fields=_resolve(desired.fields, self.connections))
 
-    def _own(self, token: Any, live: Mapping[Address, Live], identities: Mapping[System, str]) -> Own:
-        mine: set[Address] = set()
-        if token:
-            names = {p["Name"].lower() for p in token.get("ExpandedPolicies") or token.get("Policies") or []}
-            mine |= {a for a in live if a.kind == "acl-policy" and a.identity[0] in names}
-            roles = {r["Name"].lower() for r in token.get("Roles") or []}
-            mine |= {a for a in live if a.kind == "acl-role" and a.identity[0] in roles}
-            mine |= {a for a, one in live.items() if a.kind == "acl-token" and (one.incarnation or "").startswith(token["AccessorID"])}
-        for system in identities:
-            if system.type == "postgres":
-                role = self.connections.postgres(system.name).me.name
-                mine |= {a for a in live if a.kind == "db-role" and a.segments == (system.name, role)}
-        return Own(frozenset(mine))
+
+def _needed_elsewhere(headers: Mapping[str, records.Header], own: Container[str]) -> dict[str, str]:
+    """Which of our own records those of other manifests need, by key, each with one that does."""
+    users: dict[str, str] = {}
+    for key, header in sorted(headers.items()):
+        if key not in own:
+            users |= {need: f"{key.removeprefix(records.PREFIX)} of {header.owner}" for need in header.needs if need in own}
+    return users
 
 
 def _resolve(fields: Mapping[str, Value], connections: Connections) -> dict[str, Value]:

@@ -66,7 +66,7 @@ def header(pair: KvPair) -> Header:
     """Whose record it is and of what; empty fields when it cannot be told."""
     try:
         body = json.loads(pair.value)
-        return Header(str(body["owner"]), str(body["kind"]), str(body["system"]), tuple(map(str, body["needs"])))
+        return Header(str(body["owner"]), str(body["kind"]), str(body["system"]), tuple(map(str, body.get("needs") or ())))
     except (ValueError, KeyError, TypeError):
         return Header()
 

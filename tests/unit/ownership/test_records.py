@@ -112,3 +112,12 @@ def test_a_record_of_a_newer_format_is_refused():
     body = json.loads(records.encode(record())) | {"format": 2}
     with pytest.raises(ReconcilerError, match="format 2"):
         records.decode(pair("k", json.dumps(body).encode()), KINDS, {})
+
+
+def test_whose_a_record_is_can_be_told_without_the_rest_of_it():
+    """Else a damaged record of ours would count as nobody's, and what it is about as never touched."""
+    body = json.loads(records.encode(record()))
+    assert records.header(pair("k", json.dumps(body).encode())).needs == ("reconciler/owned/thing/b",)
+    for damaged in ({k: v for k, v in body.items() if k != "needs"}, body | {"needs": None}):
+        header = records.header(pair("k", json.dumps(damaged).encode()))
+        assert (header.owner, header.kind, header.system_identity, header.needs) == ("m", "thing", "trust/dc1", ())

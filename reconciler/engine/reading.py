@@ -1,0 +1,57 @@
+"""Asks every system for what is wanted of it, several systems and kinds at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from reconciler.engine.connections import Connections
+from reconciler.model.address import Address
+from reconciler.model.kind import InnerKind, Kind, Wanted
+from reconciler.model.resource import CONSUL, Live, System
+from reconciler.systems.consul.reader import ConsulReader
+
+_THREADS: Final = 8
+_Group = tuple[Kind, Sequence[Wanted]]
+
+
+def system_of(address: Address, kinds: Mapping[str, Kind]) -> System:
+    """The system that a resource lives in."""
+    kind = kinds[address.kind]
+    return CONSUL if kind.system == "consul" else System(kind.system, address.segments[0])
+
+
+def read_all(connections: Connections, kinds: Mapping[str, Kind], wanted: Mapping[Address, Wanted]) -> dict[Address, Live]:
+    """What is live of ``wanted``. Raises a SystemFault for whatever could not be read completely."""
+    groups: dict[System, dict[str, list[Wanted]]] = {}
+    for address, want in wanted.items():
+        groups.setdefault(system_of(address, kinds), {}).setdefault(address.kind, []).append(want)
+    reader = ConsulReader(connections.consul)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = []
+        for system, by_kind in sorted(groups.items()):
+            mine = [(kinds[name], group) for name, group in sorted(by_kind.items())]
+            if system.type == "postgres":
+                futures.append(pool.submit(_read_server, connections, system, mine))
+            else:
+                futures += [pool.submit(_read, kind, reader if system == CONSUL else connections.of(system), group) for kind, group in mine]
+        return {live.address: live for future in futures for live in future.result()}
+
+
+def _read(kind: Kind, system: Any, group: Sequence[Wanted]) -> list[Live]:
+    return list(kind.read(system, group))
+
+
+def _read_server(connections: Connections, system: System, groups: Sequence[_Group]) -> list[Live]:
+    """One connection to a server, and one to each database that is looked into: its kinds are read one after the other."""
+    server = connections.postgres(system.name)
+    found = [live for kind, group in groups if not isinstance(kind, InnerKind) for live in _read(kind, server, group)]
+    inner = [(kind, group) for kind, group in groups if isinstance(kind, InnerKind)]
+    databases = {want.address.segments[1] for _, group in inner for want in group}
+
+    def ask(name: str, session: Any) -> list[Live]:
+        here = [(kind, [w for w in group if w.address.segments[1] == name]) for kind, group in inner]
+        return [live for kind, group in here if group for live in kind.read_inside(session, group)]
+
+    return found + (server.in_each_database(databases, ask) if databases else [])
