@@ -21,12 +21,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.servers.consul import ConsulServer
     from tests.servers.postgres import PostgresServer
 
 _numbers = itertools.count(1)
+
+# how long an example takes says how busy the machine is, and nothing of the program
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
