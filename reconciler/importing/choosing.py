@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.importing.request import Request
 from reconciler.kinds import all_kinds
@@ -25,6 +25,15 @@ class Entry:
         """Everything that the entry declares."""
         return (self.address, *self.said.also)
 
+    @property
+    def place(self) -> tuple[tuple[str, ...], str | Address]:
+        """Where it stands in a manifest: what has the same place is one entry."""
+        return self.said.section, self.address if self.said.label is None else self.said.label
+
+    def noted(self, *notes: str) -> Entry:
+        """The same with more comments."""
+        return replace(self, said=replace(self.said, notes=(*self.said.notes, *notes))) if notes else self
+
 
 def entries(found: Found) -> list[Entry]:
     """Every resource that has an entry of its own, or cannot have one, by address."""
@@ -33,9 +42,13 @@ def entries(found: Found) -> list[Entry]:
         kind = all_kinds()[address.kind]
         expression = kind.express(found.live[address], found) if isinstance(kind, ImportableKind) else None
         if expression is not None:
-            said.append(Entry(address, expression))
+            said.append(Entry(address, expression).noted(*map(_left_as_it_is, found.live[address].unsaid)))
     by_address = {entry.address: entry for entry in said}
     return [Entry(entry.address, entry.said, _group(entry, by_address)) for entry in said]
+
+
+def _left_as_it_is(what: str) -> str:
+    return f"not said here, and left as it is: {what}"
 
 
 def chosen(every: Sequence[Entry], request: Request) -> list[Entry]:

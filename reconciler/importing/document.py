@@ -101,12 +101,11 @@ def _blocks(taken: Iterable[Entry]) -> list[Block]:
     blocks: dict[Any, Block] = {}
     for one in taken:
         said = one.said
-        where = (said.section, said.label) if said.label is not None else (said.section, one.address)
-        block = blocks.get(where)
+        block = blocks.get(one.place)
         if block is None:
-            blocks[where] = Block(said.section, said.label, said.body, (one,), one.group)
+            blocks[one.place] = Block(said.section, said.label, said.body, (one,), one.group)
         else:
-            blocks[where] = Block(said.section, said.label, _merged(block.body, said.body), (*block.entries, one), block.group)
+            blocks[one.place] = Block(said.section, said.label, _merged(block.body, said.body), (*block.entries, one), block.group)
     return list(blocks.values())
 
 

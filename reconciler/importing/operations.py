@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -86,18 +86,33 @@ def _imported(found: Found, request: Request, opening: list[str], left_out: list
     wanted = chosen(entries(found), request)
     if not wanted and not left_out:
         raise ReconcilerError("nothing that is live matches: ask for something else, or see what there is without any choice")
-    owners = {entry.address: owner for entry in wanted if (owner := _owner(entry, found, request)) is not None}
-    left_out += [(str(address), f"is owned by {owner}") for address, owner in owners.items()]
-    left_out += [(str(entry.address), entry.said.why_not) for entry in wanted if entry.said.why_not and entry.address not in owners]
-    taken = [entry for entry in wanted if entry.address not in owners and not entry.said.why_not]
+    without: dict[Address, str] = {e.address: e.said.why_not for e in wanted if e.said.why_not}
+    without |= {entry.address: f"is owned by {owner}" for entry in wanted if (owner := _owner(entry, found, request)) is not None}
     while True:
-        written = document(request.name, taken, [*opening, *warnings], _closing(left_out))
+        taken = [entry for entry in wanted if entry.address not in without]
+        parts = _parts(wanted, taken, without)
+        closing = [*left_out, *((str(address), why) for address, why in without.items() if address not in parts)]
+        written = document(request.name, _with_notes(taken, parts, without), [*opening, *warnings], _closing(closing))
         wrong = unsound(written, found, request)
         if not wrong:
             break
-        taken = [entry for entry in taken if entry.address not in wrong]
-        left_out += [(str(address), why) for address, why in sorted(wrong.items())]
-    return Imported(written.text, _resources(written), written.variables, tuple(sorted(left_out)), tuple(warnings))
+        without |= wrong
+    every = [*left_out, *((str(address), why) for address, why in without.items())]
+    return Imported(written.text, _resources(written), written.variables, tuple(sorted(every)), tuple(warnings))
+
+
+def _parts(wanted: Iterable[Entry], taken: Iterable[Entry], without: Iterable[Address]) -> dict[Address, Address]:
+    """What is left out of entries that are taken as to the rest, and an entry where that can be noted."""
+    by_place = {entry.place: entry.address for entry in taken}
+    left = set(without)
+    return {entry.address: by_place[entry.place] for entry in wanted if entry.address in left and entry.place in by_place}
+
+
+def _with_notes(taken: Iterable[Entry], parts: Mapping[Address, Address], why: Mapping[Address, str]) -> list[Entry]:
+    notes: dict[Address, list[str]] = {}
+    for part, where in parts.items():
+        notes.setdefault(where, []).append(f"left out: {part}: {why[part]}")
+    return [entry.noted(*notes.get(entry.address, ())) for entry in taken]
 
 
 def _owner(entry: Entry, found: Found, request: Request) -> str | None:

@@ -99,7 +99,8 @@ class Live:
     ``foreign`` says why it can never be managed, such as being the node of a Consul agent. ``within`` is the resource that it lies in and that takes
     it along when it is deleted. ``notice`` says what deleting it would do besides, losing nothing. ``outputs`` are values for those that
     refer to it. ``stands_on`` is what the system does not let change while this stands as it is: what takes this away, or makes it let go, comes
-    first. ``can_stand_aside``: see :class:`~reconciler.model.kind.YieldingKind`. ``raw`` is the kind's own.
+    first. ``can_stand_aside``: see :class:`~reconciler.model.kind.YieldingKind`. ``unsaid`` is what of it a manifest has no word for, each in words:
+    only import asks for that. ``raw`` is the kind's own.
     """
 
     address: Address
@@ -116,4 +117,5 @@ class Live:
     outputs: Mapping[str, Value] = field(default_factory=dict)
     stands_on: frozenset[Hold] = frozenset()
     can_stand_aside: bool = False
+    unsaid: tuple[str, ...] = ()
     raw: JSON = None

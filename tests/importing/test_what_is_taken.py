@@ -87,7 +87,7 @@ def test_what_nobody_would_manage_is_not_taken(mesh, imported):
     mesh.postgres.query("CREATE DATABASE pattern IS_TEMPLATE true")
     first = imported()
     assert names(first.text) == {"kv": {"app/x"}}
-    assert [what for what, _ in first.left_out] == ["external-node/empty"]
+    assert [what for what, _ in first.left_out] == ["database/default/pattern", "external-node/empty"]
 
 
 def test_what_another_manifest_owns_is_left_out_and_named(made, imported):

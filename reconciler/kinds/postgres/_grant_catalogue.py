@@ -101,22 +101,33 @@ SELECT o.schema::text AS schema, o.name::text AS name, pg_catalog.pg_get_userbyi
 
 GIVEN: Final[LiteralString] = """
 WITH object AS (
-  SELECT 'database' AS type, NULL::name AS schema, NULL::name AS name, d.datdba AS owner, d.datacl AS acl
+  SELECT 'database' AS type, NULL::name AS schema, NULL::name AS name, d.datdba AS owner, d.datacl AS acl, NULL::text AS types,
+         false AS is_of_a_set, true AS can_be_said
     FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
   UNION ALL
-  SELECT 'schema', NULL, n.nspname, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace n
+  SELECT 'schema', NULL, n.nspname, n.nspowner, n.nspacl, NULL, false, true FROM pg_catalog.pg_namespace n
    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   UNION ALL
-  SELECT CASE WHEN c.relkind = 'S' THEN 'sequence' ELSE 'table' END, n.nspname, c.relname, c.relowner, c.relacl
+  SELECT CASE WHEN c.relkind = 'S' THEN 'sequence' ELSE 'table' END, n.nspname, c.relname, c.relowner, c.relacl, NULL, true, true
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-   WHERE c.relkind = ANY('{r,p,v,m,f,S}'::"char"[]) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (
-     SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+   WHERE c.relkind = ANY('{r,p,v,m,f,S}'::"char"[]) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  UNION ALL
+  SELECT 'function', n.nspname, f.proname, f.proowner, f.proacl, pg_catalog.oidvectortypes(f.proargtypes), f.prokind <> 'p',
+         f.oid = pg_catalog.to_regprocedure('"' || replace(n.nspname, '"', '""') || '"."' || replace(f.proname, '"', '""') || '"('
+                                            || pg_catalog.oidvectortypes(f.proargtypes) || ')') IS TRUE
+    FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+   WHERE f.proacl IS NOT NULL AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 )
-SELECT DISTINCT o.type, o.schema::text AS schema, o.name::text AS name,
+SELECT DISTINCT o.type, o.schema::text AS schema, o.name::text AS name, o.types, o.is_of_a_set, o.can_be_said,
+       o.type = 'function' AND x.grantee = 0 AND EXISTS (SELECT FROM pg_catalog.aclexplode(o.acl) e WHERE e.grantee = 0) AS is_usual,
        CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(x.grantee)::text END AS grantee
-  FROM object o CROSS JOIN LATERAL (SELECT grantee FROM pg_catalog.aclexplode(o.acl) UNION SELECT 0::oid WHERE o.type IN ('database', 'schema')) x
- WHERE o.acl IS NOT NULL AND x.grantee <> o.owner ORDER BY 1, 2, 3, 4"""
-"""What somebody granted or revoked, and to whom; functions left out. PUBLIC is asked about where Postgres itself gives it something."""
+  FROM object o CROSS JOIN LATERAL (
+         SELECT grantee FROM pg_catalog.aclexplode(o.acl) UNION SELECT 0::oid WHERE o.type IN ('database', 'schema', 'function')) x
+ WHERE o.acl IS NOT NULL AND x.grantee <> o.owner ORDER BY 1, 2, 3, 4, 8"""
+"""What somebody granted or revoked, and to whom; PUBLIC is asked about where Postgres itself gives it something. ``is_of_a_set``: all of its type in
+its schema can be granted at once; a procedure is called a function too, but is none of all functions. ``can_be_said``: its arguments are read as
+written. ``is_usual``: everybody may call a function that somebody made.
+"""
 
 
 def parameters(addresses: Iterable[Address]) -> dict[str, list[Any]]:

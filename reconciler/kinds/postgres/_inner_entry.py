@@ -41,3 +41,10 @@ def part(live: Live, found: Found, body: Mapping[str, Any], roles: Iterable[str]
     return Expression(
         ("databases",), label, {**said, **body}, goes_with=(database,), brings=tuple(a for a in brought if a in found.live), also=(database,)
     )
+
+
+def no_part(live: Live, found: Found, why: str) -> Expression:
+    """What cannot be said of a database's insides; a comment on the database says so."""
+    database = around(live.address)
+    label, _ = found.label(*database.segments)
+    return Expression(("databases",), label, goes_with=(database,), why_not=why)

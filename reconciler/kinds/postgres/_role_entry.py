@@ -27,4 +27,5 @@ def expressed(live: Live, found: Found, fields: Mapping[str, Any]) -> Expression
         body["password"] = {"kv": holder.segments[0]}
     elif password is not None:
         body["password"] = Needed(variable("role", name, "password"), f"the password of {live.address}")
-    return Expression(("db_roles",), label, body, (name,), keys, (holder,) if holder is not None else (), notes=notes)
+    held = (holder,) if holder is not None else ()
+    return Expression(("db_roles",), label, body, (name,), (*keys, *held), held, notes=notes)

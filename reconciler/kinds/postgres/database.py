@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import ClassVar, Final, LiteralString
 
-from reconciler.kinds.postgres import _contents
+from reconciler.kinds.postgres import _contents, _unsaid
 from reconciler.kinds.postgres._joining import acting_for
 from reconciler.kinds.postgres._locale import normal_encoding, normal_locale
 from reconciler.manifest.loaded import LoadedManifest
@@ -43,9 +43,9 @@ SELECT d.oid::text AS oid, d.datname::text AS name, pg_catalog.pg_get_userbyid(d
        d.datconnlimit AS connection_limit,
        d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT') AS can_connect
   FROM pg_catalog.pg_database d WHERE d.datname::text = ANY(%(wanted)s::text[])"""
-_EVERY_NAME: Final[LiteralString] = (
-    "SELECT d.datname::text AS name FROM pg_catalog.pg_database d WHERE NOT d.datistemplate AND d.datname <> 'postgres' ORDER BY 1"
-)
+_EVERY_NAME: Final[LiteralString] = """
+SELECT d.datname::text AS name, d.datistemplate AS is_template FROM pg_catalog.pg_database d
+ WHERE d.datname NOT IN ('template0', 'template1', 'postgres') ORDER BY 1"""
 _USUAL: Final[LiteralString] = """
 SELECT pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding, d.datcollate::text AS lc_collate, d.datctype::text AS lc_ctype
   FROM pg_catalog.pg_database d WHERE d.datname = 'template0'"""
@@ -159,11 +159,12 @@ class PostgresDatabase:
             raise Rejected(f"{fault}{_named(system.query(_SESSIONS, {'name': name}))}") from fault
 
     def find(self, system: Postgres) -> list[Live]:
-        """Every database but templates and ``postgres``."""
-        names = [row["name"] for row in system.query(_EVERY_NAME)]
+        """Every database but those that every server has."""
+        templates = {row["name"]: row["is_template"] for row in system.query(_EVERY_NAME)}
         usual = {k: normal_locale(v) for k, v in system.query(_USUAL)[0].items()}
-        live = self.read(system, [Wanted(self.address(system.name, name), "") for name in names])
-        return [replace(one, raw=usual) for one in live]
+        unsaid = _unsaid.of_databases(system)
+        live = [(one.address.segments[1], one) for one in self.read(system, [Wanted(self.address(system.name, name), "") for name in templates])]
+        return [replace(one, raw={"usual": usual, "is_template": templates[name]}, unsaid=unsaid.get(name, ())) for name, one in live]
 
     def express(self, live: Live, found: Found) -> Expression:
         """Its owner and connection limit; encoding and locale where they are not those of template0."""
@@ -172,7 +173,9 @@ class PostgresDatabase:
         keys = found.keys_with(name, _NAME_WORDS)
         if live.fields["connection_limit"] == _INVALID:
             return Expression(services=(name,), goes_with=keys, why_not="an interrupted DROP DATABASE has left it, and it can only be dropped")
-        fields = {k: v for k, v in stated(live.fields, self.rules).items() if v != live.raw.get(k)}
+        if live.raw["is_template"]:
+            return Expression(services=(name,), goes_with=keys, why_not="it is a template, and a manifest has no word for that")
+        fields = {k: v for k, v in stated(live.fields, self.rules).items() if v != live.raw["usual"].get(k)}
         owner = Address.of("db-role", server, live.fields["owner"])
         return Expression(("databases",), label, {**said, **fields}, (name,), keys, (owner,) if owner in found.live else ())
 

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from typing import Any, ClassVar
 
 from reconciler.kinds.postgres import _grant_catalogue, _inside
-from reconciler.kinds.postgres._inner_entry import open_databases, part
+from reconciler.kinds.postgres._grant_entry import Given, granted, sets
+from reconciler.kinds.postgres._inner_entry import open_databases
 from reconciler.kinds.postgres._joining import acting_for, owner_in
 from reconciler.kinds.postgres._privileges import Goal, Held, Step, counts_as_there, goal, grouped, statement, steps
 from reconciler.manifest.database_objects import PUBLIC, DatabaseObject, normal_grantee, normal_privileges
@@ -100,30 +101,24 @@ class DatabaseGrant:
             _change(system, session, order, Goal(initial))
 
     def find(self, system: Postgres) -> list[Live]:
-        """What somebody granted or revoked on databases, schemas, tables and sequences; on all of a schema where it is the same on all."""
+        """What somebody granted or revoked on the objects of each database; on all of a schema where it is the same on all."""
 
         def inside(database: str, session: Session) -> list[Live]:
-            held = session.query(_grant_catalogue.GIVEN)
-            single = [(DatabaseObject(row["type"], row["schema"], row["name"]), row["grantee"]) for row in held]
-            sets = {(DatabaseObject(one.type, one.schema), who): None for one, who in single if one.type in ("table", "sequence")}
-            alike = {(live.address.segments[2], live.address.segments[3]): live for live in read(database, session, sets) if _is_alike(live)}
-            rest = [(one, who) for one, who in single if (str(DatabaseObject(one.type, one.schema)), who) not in alike]
-            return [*alike.values(), *read(database, session, rest)]
+            def read(pairs: Iterable[tuple[DatabaseObject, str]]) -> list[Live]:
+                wanted = [Wanted(self.address(system.name, database, str(one), who), "") for one, who in pairs]
+                return list(self.read_inside(session, wanted)) if wanted else []
 
-        def read(database: str, session: Session, pairs: Iterable[tuple[DatabaseObject, str]]) -> list[Live]:
-            wanted = [Wanted(self.address(system.name, database, str(one), who), "") for one, who in pairs]
-            return list(self.read_inside(session, wanted)) if wanted else []
+            given = [Given.of(row) for row in session.query(_grant_catalogue.GIVEN)]
+            alike = {live.address.segments[2:]: live for live in read(sets(given)) if _is_alike(live)}
+            rest = [one for one in given if one.address_of_set not in alike]
+            mute = [Live(self.address(system.name, database, str(g.object), g.grantee), {}) for g in rest if not g.can_be_said and not g.is_usual]
+            return [*alike.values(), *read((g.object, g.grantee) for g in rest if g.can_be_said), *mute]
 
         return system.in_each_database(open_databases(system), inside)
 
     def express(self, live: Live, found: Found) -> Expression:
         """The list of privileges, and whether they may be passed on."""
-        text, grantee = live.address.segments[2:]
-        privileges, grantable = live.fields["privileges"], live.fields["grantable"]
-        if isinstance(grantable, list) and grantable:
-            return Expression(goes_with=(_inside.around(live.address),), why_not="only some of its privileges may be passed on")
-        said = {"privileges": privileges, "grantable": True} if grantable else privileges
-        return part(live, found, {"grants": {grantee: {text: said}}}, [grantee])
+        return granted(live, found)
 
 
 KIND = DatabaseGrant()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, LiteralString
 
-from reconciler.kinds.postgres import _role_entry, _role_removal, _role_settings
+from reconciler.kinds.postgres import _role_entry, _role_removal, _role_settings, _unsaid
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import DbRole
 from reconciler.model.address import Address
@@ -147,7 +148,8 @@ class DatabaseRole:
         """Every role but Postgres' own, the superuser that the server was made with, and ``postgres``."""
         names = [row["name"] for row in system.query(_EVERY_NAME)]
         live = self.read(system, [Wanted(self.address(system.name, name), "") for name in names if name != "postgres"])
-        return [one for one in live if not one.foreign]
+        unsaid = _unsaid.of_roles(system)
+        return [replace(one, unsaid=unsaid.get(one.address.segments[1], ())) for one in live if not one.foreign]
 
     def express(self, live: Live, found: Found) -> Expression:
         """What differs from Postgres' defaults, and where its password comes from."""
