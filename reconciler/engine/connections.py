@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from reconciler.manifest.features import LOCAL
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.resource import CONSUL, System
 from reconciler.model.secret import Reference, Secret, SecretSource
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.connection import consul_settings
-from reconciler.systems.host import Host, LocalHost
+from reconciler.systems.host import Host, LocalHost, RemoteHost, SshSettings, SshShell
 from reconciler.systems.secret_sources import resolve
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class Connections:
         """Close every connection."""
         for server in self._postgres.values():
             server.close()
+        for host in self._hosts.values():
+            host.close()
         if self._consul is not None:
             self._consul.close()
 
@@ -69,10 +73,18 @@ class Connections:
         return self._postgres[name]
 
     def host(self, name: str) -> Host:
-        """The machine ``name``; only ``local`` for now."""
+        """The machine ``name``: ``local`` is the one this runs on, unless the manifest says how else to reach it."""
         if name not in self._hosts:
-            self._hosts[name] = LocalHost()
+            section = self.loaded.manifest.hosts.get(name)
+            if section is None or section.ssh is None:
+                self._hosts[name] = LocalHost(name)
+            else:
+                self._hosts[name] = RemoteHost(name, SshShell(SshSettings(name, section.ssh, section.port, bool(section.sudo))))
         return self._hosts[name]
+
+    def host_names(self) -> list[str]:
+        """Every machine that the manifest names, and this one."""
+        return sorted({LOCAL, *self.loaded.manifest.hosts})
 
     def server_names(self) -> list[str]:
         """Every Postgres server that the manifest names."""
@@ -87,6 +99,16 @@ class Connections:
     def identity(self, system: System) -> str:
         """What tells this system from every other: Consul's trust domain and datacenter, Postgres' system identifier, a host's machine-id."""
         return str(self.consul.identity().text if system == CONSUL else self.of(system).identity)
+
+    def identities(self, systems: Iterable[System]) -> dict[System, str]:
+        """The same of several: hosts are connected side by side."""
+        ordered = sorted(systems)
+        hosts = [s for s in ordered if s.type == "host"]
+        if len(hosts) < 2:
+            return {s: self.identity(s) for s in ordered}
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            found = {s: pool.submit(self.identity, s) for s in hosts}
+            return {s: found[s].result() if s in found else self.identity(s) for s in ordered}
 
     def secret(self, source: SecretSource | Reference | Secret) -> Secret:
         """The secret behind a reference from the manifest. Raises ReconcilerError when it cannot be had, without showing anything of it."""

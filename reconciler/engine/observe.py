@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.systems.consul.transactions import KvPair
 
 _NOTHING_MOVED: Final[Mapping[str, System]] = MappingProxyType({})
-_SUPPORTED_CONNECTIONS = frozenset({"postgres.password.kv", "postgres.os_user"})
+_SUPPORTED_CONNECTIONS = frozenset({"postgres.password.kv", "postgres.os_user", "hosts"})
 """What of a manifest's features the systems answer for, and no kind."""
 
 
@@ -184,7 +184,7 @@ class _Observer:
         wanted = [self.desired[a] for a in reach]
         systems = {CONSUL, *self.moved.values()} | {d.system for d in wanted} | {system_of(n, self.kinds) for d in wanted for n in d.needs}
         recorded = {(self.kinds[h.kind].system, h.system_identity) for h in own if h.kind in self.kinds}
-        identities = {s: self.connections.identity(s) for s in sorted(systems)}
+        identities = self.connections.identities(systems)
         reached = {(s.type, i) for s, i in identities.items()} | {(s.type, i) for i, s in self.moved.items()}
         missing = {t for t, i in recorded - reached}
         if "postgres" in missing:
@@ -193,7 +193,9 @@ class _Observer:
                 with suppress(Unreachable, AccessDenied):
                     identities[System("postgres", name)] = self.connections.identity(System("postgres", name))
         if "host" in missing:
-            identities[System("host", "local")] = self.connections.identity(System("host", "local"))
+            for name in self.connections.host_names():
+                with suppress(Unreachable, AccessDenied):
+                    identities[System("host", name)] = self.connections.identity(System("host", name))
         _refuse_doubles(identities)
         return identities
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 
 from reconciler.engine.connections import Connections
 from reconciler.model.address import Address
-from reconciler.model.kind import InnerKind, Kind, Wanted
+from reconciler.model.kind import HostKind, InnerKind, Kind, Wanted
 from reconciler.model.resource import CONSUL, Live, System
 from reconciler.systems.consul.reader import ConsulReader
 
@@ -34,8 +36,10 @@ def read_all(connections: Connections, kinds: Mapping[str, Kind], wanted: Mappin
             mine = [(kinds[name], group) for name, group in sorted(by_kind.items())]
             if system.type == "postgres":
                 futures.append(pool.submit(_read_server, connections, system, mine))
+            elif system.type == "host":
+                futures.append(pool.submit(_read_host, connections, system, mine))
             else:
-                futures += [pool.submit(_read, kind, reader if system == CONSUL else connections.of(system), group) for kind, group in mine]
+                futures += [pool.submit(_read, kind, reader, group) for kind, group in mine]
         return {live.address: live for future in futures for live in future.result()}
 
 
@@ -55,3 +59,14 @@ def _read_server(connections: Connections, system: System, groups: Sequence[_Gro
         return [live for kind, group in here if group for live in kind.read_inside(session, group)]
 
     return found + (server.in_each_database(databases, ask) if databases else [])
+
+
+def _read_host(connections: Connections, system: System, groups: Sequence[_Group]) -> list[Live]:
+    """One round trip to a machine, whatever is asked of it."""
+    host = connections.host(system.name)
+    found = [live for kind, group in groups if not isinstance(kind, HostKind) for live in _read(kind, host, group)]
+    asking = [(kind, group) for kind, group in groups if isinstance(kind, HostKind)]
+    if not asking:
+        return found
+    facts = host.inquire(reduce(or_, [kind.asks(group) for kind, group in asking]))
+    return found + [live for kind, group in asking for live in kind.told(group, facts)]

@@ -187,6 +187,19 @@ class InnerKind(DirectKind, Protocol):
 
 
 @runtime_checkable
+class HostKind(DirectKind, Protocol):
+    """A kind of things on a machine. All such kinds of one machine are asked together, in one round trip."""
+
+    def asks(self, wanted: Sequence[Wanted]) -> Any:
+        """What must be known of the machine to answer for ``wanted``, an ``Inquiry``; those of several kinds are joined with ``|``."""
+        ...
+
+    def told(self, wanted: Sequence[Wanted], facts: Any) -> Iterable[Live]:
+        """What is live of ``wanted``, by the ``Facts`` about the machine. Otherwise as :meth:`read`."""
+        ...
+
+
+@runtime_checkable
 class TransactionalKind(Kind, Protocol):
     """A kind whose writes are operations of a Consul transaction."""
 

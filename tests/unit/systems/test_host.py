@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.model.errors import AlreadyExists, LostRace, Rejected, Unreachable
+from reconciler.model.errors import AlreadyExists, LostRace, OutcomeUnknown, Rejected, Unreachable
 from reconciler.model.secret import Secret
-from reconciler.systems.host import LocalHost, temporary_name
+from reconciler.systems.host import LocalHost, LocalShell, RemoteHost, temporary_name
 
 TOKEN = Secret("8a52e1e5-secret")
 AS_ROOT = os.geteuid() == 0
@@ -20,8 +20,14 @@ needs_root = pytest.mark.skipif(not AS_ROOT, reason="gives files away")
 NOBODY = 65534
 
 
+@pytest.fixture(params=["local", "remote"])
+def host(request):
+    """Both ways to the same machine: by ourselves, and by the scripts that others get."""
+    return LocalHost() if request.param == "local" else RemoteHost("local", LocalShell())
+
+
 @pytest.fixture
-def host():
+def local():
     return LocalHost()
 
 
@@ -89,7 +95,7 @@ def test_creating_never_overwrites(host, tmp_path):
     assert os.listdir(tmp_path) == ["token"]
 
 
-def test_creating_does_not_overwrite_what_came_to_be_there_at_the_last_moment(host, tmp_path, monkeypatch):
+def test_creating_does_not_overwrite_what_came_to_be_there_at_the_last_moment(local, tmp_path, monkeypatch):
     path = tmp_path / "token"
     link = os.link
 
@@ -99,7 +105,7 @@ def test_creating_does_not_overwrite_what_came_to_be_there_at_the_last_moment(ho
 
     monkeypatch.setattr(os, "link", somebody_is_quicker)
     with pytest.raises(AlreadyExists):
-        write(host, path, exclusive=True)
+        write(local, path, exclusive=True)
     assert path.read_text() == "somebody's"
     assert os.listdir(tmp_path) == ["token"]
 
@@ -127,7 +133,7 @@ def test_a_leftover_of_a_killed_run_is_replaced_and_removed(host, tmp_path, excl
 
 
 @pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL])
-def test_a_file_system_without_nameless_files_takes_a_new_file_all_the_same(host, tmp_path, monkeypatch, code):
+def test_a_file_system_without_nameless_files_takes_a_new_file_all_the_same(local, tmp_path, monkeypatch, code):
     real = os.open
 
     def refuse(path, flags, *arguments, **named):
@@ -136,10 +142,10 @@ def test_a_file_system_without_nameless_files_takes_a_new_file_all_the_same(host
         return real(path, flags, *arguments, **named)
 
     monkeypatch.setattr(os, "open", refuse)
-    write(host, tmp_path / "token", exclusive=True)
+    write(local, tmp_path / "token", exclusive=True)
     assert os.listdir(tmp_path) == ["token"]
     with pytest.raises(AlreadyExists):
-        write(host, tmp_path / "token", exclusive=True)
+        write(local, tmp_path / "token", exclusive=True)
 
 
 def test_removing_takes_the_leftover_along(host, tmp_path):
@@ -244,7 +250,7 @@ def test_owner_and_group_are_set_and_told_by_name(host, tmp_path):
 
 
 @needs_root
-def test_the_secret_is_at_no_moment_in_a_file_of_another_owner_or_mode(host, tmp_path, monkeypatch):
+def test_the_secret_is_at_no_moment_in_a_file_of_another_owner_or_mode(local, tmp_path, monkeypatch):
     """At each system call that could show it, the new file is empty, or has its final owner and mode already."""
     seen = []
     temporary = tmp_path / ".token.reconciler-new"
@@ -266,7 +272,7 @@ def test_the_secret_is_at_no_moment_in_a_file_of_another_owner_or_mode(host, tmp
         monkeypatch.setattr(os, name, watched(getattr(os, name)))
     old = os.umask(0)
     try:
-        write(host, tmp_path / "token", owner="nobody", mode="0640")
+        write(local, tmp_path / "token", owner="nobody", mode="0640")
     finally:
         os.umask(old)
     assert (0, 0, 0o600) in seen
@@ -274,7 +280,7 @@ def test_the_secret_is_at_no_moment_in_a_file_of_another_owner_or_mode(host, tmp
     assert all(not entry[2] & 0o077 for entry in seen if entry[1] != NOBODY)
 
 
-def test_file_and_folder_are_synced_before_it_counts_as_written(host, tmp_path, monkeypatch):
+def test_file_and_folder_are_synced_before_it_counts_as_written(local, tmp_path, monkeypatch):
     order = []
     fsync, rename = os.fsync, os.rename
 
@@ -288,20 +294,20 @@ def test_file_and_folder_are_synced_before_it_counts_as_written(host, tmp_path, 
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "rename", renamed)
-    write(host, tmp_path / "token")
+    write(local, tmp_path / "token")
     assert order == ["sync file", "rename", "sync folder"]
 
 
-def test_a_failure_in_the_middle_leaves_the_old_file_and_no_other(host, tmp_path, monkeypatch):
+def test_a_failure_in_the_middle_leaves_the_old_file_and_no_other(local, tmp_path, monkeypatch):
     path = tmp_path / "token"
-    write(host, path, b"old")
+    write(local, path, b"old")
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(Rejected, match="no space left on device"):
-        write(host, path, b"new")
+        write(local, path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["token"]
 
@@ -371,3 +377,18 @@ def test_faults_show_nothing_of_the_content(host, tmp_path):
     with pytest.raises(Rejected) as caught:
         write(host, tmp_path / "no" / "token")
     assert "8a52e1e5" not in str(caught.value)
+
+
+def test_content_that_came_only_in_part_is_not_written(tmp_path):
+    """As when the connection is cut: the old file stays, nothing lies beside it, and what became of it is said to be unknown."""
+
+    class Cut(LocalShell):
+        def run(self, script, arguments=(), stdin=b"", **options):
+            return super().run(script, arguments, stdin[:5], **options)
+
+    path = tmp_path / "token"
+    path.write_text("old")
+    with pytest.raises(OutcomeUnknown, match="cut"):
+        write(RemoteHost("gateway", Cut()), path)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["token"]

@@ -1,4 +1,4 @@
-"""Machines: the files on them. :class:`LocalHost` is the one that this program runs on; another behind SSH answers the same calls.
+"""The machine that this program runs on.
 
 A file appears whole or not at all, with its owner and mode, and a secret in it is at no moment readable by others: a new one is written without a
 name, made durable, and given its name. One that replaces another is written beside it (``.NAME.reconciler-new``, the same each time, so that what a
@@ -9,79 +9,25 @@ from __future__ import annotations
 
 import errno
 import grp
-import hashlib
 import os
 import pwd
-import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
-from reconciler.model.errors import AccessDenied, AlreadyExists, LostRace, Rejected, SystemFault, Unreachable
+from reconciler.model.errors import AccessDenied, AlreadyExists, LostRace, Rejected, SystemFault
 from reconciler.model.secret import Secret
+from reconciler.systems.host.inquiry import LARGEST_BYTES, inquire
+from reconciler.systems.host.paths import NAME_BYTES, temporary_name
+from reconciler.systems.host.shell import MACHINE_ID_FILES, TIMEOUT_S, LocalShell, demand_identity, printed
+from reconciler.systems.host.states import Facts, FileState, Inquiry
 
-MACHINE_ID_FILES: Final = ("/etc/machine-id", "/var/lib/dbus/machine-id")
-LARGEST_BYTES: Final = 1 << 20
-_MACHINE_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _NOT_FILES: Final = ("/proc", "/sys", "/dev")
-_NAME_BYTES: Final = 255
-_SUFFIX: Final = ".reconciler-new"
 _NO_NAMELESS_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 """How file systems, and old kernels, say that they have no O_TMPFILE."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """One file as it is. ``owner`` and ``group`` are names, or numbers where there is no name; ``mode`` is octal (``0600``).
-
-    ``uid`` and ``gid`` are the numbers in any case.
-
-    ``content`` is None when it could not be read, and ``why`` says why. ``special`` says what it is when it is no regular file; it is not read then.
-    ``witness`` changes whenever the file is written: inode, size in bytes, and time of modification in ns.
-    """
-
-    content: bytes | None
-    owner: str
-    group: str
-    mode: str
-    witness: tuple[int, int, int]
-    uid: int
-    gid: int
-    why: str = ""
-    special: str = ""
-
-
-class Host(Protocol):
-    """What a machine must answer. ``name`` is its name in the manifest."""
-
-    name: str
-
-    @property
-    def identity(self) -> str:
-        """Its machine-id: 32 hex digits. Raises a SystemFault when it has none."""
-        ...
-
-    def read(self, paths: Iterable[str]) -> dict[str, FileState]:
-        """The files that exist. Raises AccessDenied when it may not even be seen whether one exists."""
-        ...
-
-    def write(
-        self, path: str, content: Secret | bytes, *, owner: str | None, group: str | None, mode: str, exclusive: bool = False,
-        replacing: Sequence[int] | None = None,
-    ) -> FileState:  # fmt: skip
-        """Put ``content`` at ``path``, whole; the file as it is then, without its content.
-
-        ``owner`` or ``group`` None leaves them to the system. ``exclusive``: raises AlreadyExists when there is something. ``replacing``: raises
-        LostRace when what is there has not this witness. Raises Rejected or AccessDenied, before anything is written, for what cannot be done.
-        """
-        ...
-
-    def remove(self, path: str, *, replacing: Sequence[int] | None = None) -> None:
-        """Remove the file, and what a killed run left beside it; what is gone already is no error. ``replacing`` as in :meth:`write`."""
-        ...
 
 
 class LocalHost:
@@ -89,18 +35,25 @@ class LocalHost:
 
     def __init__(self, name: str = "local", machine_id_files: Sequence[str] = MACHINE_ID_FILES) -> None:
         self.name = name
-        self._machine_id_files = machine_id_files
+        self._shell = LocalShell(machine_id_files)
 
     @property
     def identity(self) -> str:
         """Its machine-id."""
-        for file in self._machine_id_files:
-            with suppress(OSError):
-                text = Path(file).read_text(encoding="ascii", errors="replace").strip()
-                if _MACHINE_ID.fullmatch(text):
-                    return text
-        where = " or ".join(self._machine_id_files)
-        raise Unreachable(f"host {self.name} has no machine-id in {where}, by which its files are remembered: systemd-machine-id-setup makes one")
+        return demand_identity(self.name, self._shell)
+
+    def inquire(self, inquiry: Inquiry) -> Facts:
+        """The files by ourselves, all the rest in one script; none is run for files alone."""
+        rest = replace(inquiry, files=frozenset())
+        facts = inquire(self.name, self._shell, rest) if rest != Inquiry() else Facts()
+        return replace(facts, files=self.read(sorted(inquiry.files)))
+
+    def run(self, script: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:
+        """Run a script."""
+        return printed(self.name, self._shell.run(script, arguments, timeout_s=timeout_s)).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def read(self, paths: Iterable[str]) -> dict[str, FileState]:
         """The files that exist."""
@@ -166,8 +119,8 @@ class LocalHost:
     def _folder_of(self, path: str) -> Iterator[tuple[int, str]]:
         """The folder of a file, opened, and the file's name in it: from here on nobody can put another folder in its place."""
         parent, name = os.path.split(path)
-        if len(name.encode("utf-8", "surrogateescape")) > _NAME_BYTES:
-            raise Rejected(f"{self.name}: {path}: the name is longer than {_NAME_BYTES} bytes")
+        if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES:
+            raise Rejected(f"{self.name}: {path}: the name is longer than {NAME_BYTES} bytes")
         try:
             folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -222,14 +175,6 @@ class LocalHost:
         if isinstance(error, FileExistsError):
             fault = AlreadyExists
         raise fault(f"{self.name}: {path}: {_words(error)}") from error
-
-
-def temporary_name(name: str) -> str:
-    """Where the file ``name`` is written before it is moved to its place: a hidden file beside it, always the same."""
-    beside = f".{name}{_SUFFIX}"
-    if len(beside.encode("utf-8", "surrogateescape")) <= _NAME_BYTES:
-        return beside
-    return f".{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()}{_SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)

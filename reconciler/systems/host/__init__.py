@@ -1,0 +1,26 @@
+"""Machines: their files, accounts and units. :class:`LocalHost` is the one that this program runs on, :class:`RemoteHost` one behind SSH."""
+
+from reconciler.systems.host.local import LocalHost
+from reconciler.systems.host.paths import temporary_name
+from reconciler.systems.host.remote import RemoteHost
+from reconciler.systems.host.shell import MACHINE_ID_FILES, LocalShell
+from reconciler.systems.host.ssh import SshSettings, SshShell
+from reconciler.systems.host.states import Facts, FileState, FolderState, GroupState, Host, Inquiry, UnitState, UserState
+
+__all__ = [
+    "MACHINE_ID_FILES",
+    "Facts",
+    "FileState",
+    "FolderState",
+    "GroupState",
+    "Host",
+    "Inquiry",
+    "LocalHost",
+    "LocalShell",
+    "RemoteHost",
+    "SshSettings",
+    "SshShell",
+    "UnitState",
+    "UserState",
+    "temporary_name",
+]

@@ -1,0 +1,198 @@
+"""A machine over SSH, by the system's own OpenSSH: the user's ssh_config, agent, known_hosts and ProxyJump hold as in every other use of it.
+
+One connection for a run: a master whose session is ours, so that it ends with us however we end, and every script is a session of its own on it
+(ssh_config(5), ControlMaster). A host's key must be known already; nothing is asked on a terminal.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from reconciler.model.errors import AccessDenied, OutcomeUnknown, SystemFault, Unreachable
+from reconciler.systems.host.shell import PREAMBLE, TIMEOUT_S, Completed
+
+CONNECT_TIMEOUT_S: Final = 15
+_LOST: Final = 255
+"""The status with which ssh itself fails."""
+
+_OPTIONS: Final = (
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    f"ConnectTimeout={CONNECT_TIMEOUT_S}",
+    "ServerAliveInterval=10",
+    "ServerAliveCountMax=3",
+    "LogLevel=ERROR",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "ClearAllForwardings=yes",
+    "PermitLocalCommand=no",
+    "RequestTTY=no",
+    "RemoteCommand=none",
+    "ControlPersist=no",
+)
+_GREETING: Final = "reconciler-is-there"
+_GREET: Final = (
+    f'id=$(cat /etc/machine-id 2>/dev/null || cat /var/lib/dbus/machine-id 2>/dev/null); echo; echo {_GREETING} "$id"; exec cat >/dev/null'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SshSettings:
+    """How to reach a machine: its name here, where ssh is to go, on which port (as ssh_config says when None), and whether to act through sudo."""
+
+    name: str
+    destination: str
+    port: int | None = None
+    sudo: bool = False
+
+
+class SshShell:
+    """The shell of a machine over SSH. Connects when it is first needed, and again when the connection was lost. May be used by several threads."""
+
+    def __init__(self, settings: SshSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._master: subprocess.Popen[bytes] | None = None
+        self._identity = ""
+        self._folder: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """What its file holds, known since the connection was made."""
+        self._connected()
+        return self._identity
+
+    def run(self, script: str, arguments: Sequence[str] = (), stdin: bytes = b"", *, timeout_s: float = TIMEOUT_S, writes: bool = True) -> Completed:
+        """Run ``script`` there. Raises Unreachable when the connection cannot be had or was lost, for one that ``writes`` OutcomeUnknown."""
+        self._connected()
+        words = ["sh", "-c", PREAMBLE + script, "reconciler", *arguments]
+        if self._settings.sudo:
+            words = ["sudo", "-n", "--", *words]
+        fault = OutcomeUnknown if writes else Unreachable
+        # without its master this must not connect by itself: that would be another connection, and perhaps another machine
+        command = self._ssh("-o", "ControlMaster=no", "-o", "ProxyJump=none", "-o", "ProxyCommand=false", "--", self._settings.destination)
+        try:
+            done = subprocess.run(
+                [*command, shlex.join(words)], input=stdin, capture_output=True, timeout=timeout_s, check=False, start_new_session=True
+            )
+        except subprocess.TimeoutExpired:
+            raise fault(f"host {self._settings.name}: a command did not end within {timeout_s:g} s") from None
+        error = done.stderr.decode("utf-8", "replace")
+        if done.returncode == _LOST:
+            raise fault(f"host {self._settings.name}: the SSH connection was lost: {_last(error) or 'run again'}")
+        if done.returncode and self._settings.sudo and error.lstrip().startswith("sudo:"):
+            raise self._sudo_fault(error)
+        return Completed(done.returncode, done.stdout, error)
+
+    def forward(self, target: str) -> int:
+        """A port of 127.0.0.1 here that leads to ``target`` as seen from there, ``HOST:PORT`` or the path of a Unix socket, while this is open."""
+        self._connected()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port: int = free.getsockname()[1]
+        self._control("forward", "-L", f"127.0.0.1:{port}:{target}")
+        return port
+
+    def forward_socket(self, here: Path, target: str) -> None:
+        """The same, as a Unix socket here."""
+        self._connected()
+        self._control("forward", "-L", f"{here}:{target}")
+
+    def close(self) -> None:
+        """End the connection."""
+        with self._lock:
+            self._end()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
+
+    def _connected(self) -> None:
+        with self._lock:
+            if self._master is None or self._master.poll() is not None:
+                self._end()
+                self._connect()
+
+    def _connect(self) -> None:
+        # a path of a Unix socket has at most 107 bytes, of which ssh takes 17 for a name of its own
+        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="reconciler-", dir="/tmp"))  # a fresh folder, mode 0700
+        command = self._ssh("-o", "ControlMaster=yes", "--", self._settings.destination, f"sh -c {shlex.quote(_GREET)}")
+        with tempfile.TemporaryFile() as error:
+            try:
+                master = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=error, start_new_session=True)
+            except FileNotFoundError:
+                raise Unreachable(f"host {self._settings.name} is reached by ssh, which is not installed here: install openssh-client") from None
+            self._master = master
+            assert master.stdout is not None
+            for line in master.stdout:
+                greeting, _, identity = line.decode("ascii", "replace").partition(" ")
+                if greeting == _GREETING:
+                    self._identity = identity.strip()
+                    return
+            error.seek(0)
+            said = error.read().decode("utf-8", "replace")
+        self._end()
+        raise self._connect_fault(said)
+
+    def _control(self, *words: str) -> None:
+        done = subprocess.run(
+            self._ssh("-O", *words, "--", self._settings.destination), stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False,
+            start_new_session=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise Unreachable(f"host {self._settings.name} does not let us through: {_last(done.stderr.decode('utf-8', 'replace'))}")
+
+    def _ssh(self, *words: str) -> list[str]:
+        options = [word for option in _OPTIONS for word in ("-o", option)]
+        port = ["-p", str(self._settings.port)] if self._settings.port is not None else []
+        return ["ssh", *options, "-S", f"{self._folder}/control", *port, *words]
+
+    def _end(self) -> None:
+        master, self._master = self._master, None
+        if master is None:
+            return
+        for stream in (master.stdin, master.stdout):
+            if stream is not None:
+                stream.close()
+        try:
+            master.wait(timeout=5)  # its session reads the end of its input, and ends
+        except subprocess.TimeoutExpired:
+            master.terminate()
+            master.wait()
+
+    def _connect_fault(self, said: str) -> SystemFault:
+        name, destination = self._settings.name, self._settings.destination
+        port = f" -p {self._settings.port}" if self._settings.port is not None else ""
+        if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said:
+            return AccessDenied(
+                f"host {name}: the host key of {destination} is not the one in known_hosts: find out why; when it is right, remove the old one "
+                f"(ssh-keygen -R) and connect once with ssh{port} {destination}"
+            )
+        if "Host key verification failed" in said or "host key is known" in said:
+            return AccessDenied(
+                f"host {name}: the host key of {destination} is not known: connect once with ssh{port} {destination}, compare its fingerprint, "
+                "and accept it"
+            )
+        if "Permission denied" in said or "Too many authentication failures" in said:
+            return AccessDenied(
+                f"host {name}: {_last(said)}: load the right key into the SSH agent, or name it in ~/.ssh/config; a password is never asked for"
+            )
+        return Unreachable(f"host {name} cannot be reached: {_last(said) or 'its shell ended before it said anything'}")
+
+    def _sudo_fault(self, error: str) -> SystemFault:
+        if "password" in error or "terminal" in error:
+            what = "asks for a password: allow this account to use it without one (NOPASSWD in /etc/sudoers.d), or log in as root"
+            return AccessDenied(f"host {self._settings.name}: sudo {what}")
+        return AccessDenied(f"host {self._settings.name}: {_last(error)}")
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else ""
