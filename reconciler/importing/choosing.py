@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from reconciler.importing.request import Request
 from reconciler.kinds import all_kinds
 from reconciler.model.address import Address, matches
-from reconciler.model.importing import Expression, Found
+from reconciler.model.importing import Expression, Found, left_as_it_is
 from reconciler.model.kind import ImportableKind
 
 
@@ -42,13 +42,9 @@ def entries(found: Found) -> list[Entry]:
         kind = all_kinds()[address.kind]
         expression = kind.express(found.live[address], found) if isinstance(kind, ImportableKind) else None
         if expression is not None:
-            said.append(Entry(address, expression).noted(*map(_left_as_it_is, found.live[address].unsaid)))
+            said.append(Entry(address, expression).noted(*map(left_as_it_is, found.live[address].unsaid)))
     by_address = {entry.address: entry for entry in said}
     return [Entry(entry.address, entry.said, _group(entry, by_address)) for entry in said]
-
-
-def _left_as_it_is(what: str) -> str:
-    return f"not said here, and left as it is: {what}"
 
 
 def chosen(every: Sequence[Entry], request: Request) -> list[Entry]:

@@ -42,7 +42,7 @@ from reconciler.manifest.mesh import (
     IntentionSource,
     TerminatingGateway,
 )
-from reconciler.manifest.queries import PreparedQuery, QueryFailover, QueryService, QueryTemplate
+from reconciler.manifest.queries import PreparedQuery, QueryFailover, QueryService, QueryTarget, QueryTemplate
 from reconciler.manifest.section import Entry, Section
 from reconciler.model.resource import OnRemoval
 
@@ -123,6 +123,7 @@ __all__ = [
     "PreparedQuery",
     "QueryFailover",
     "QueryService",
+    "QueryTarget",
     "QueryTemplate",
     "RulesText",
     "Schema",

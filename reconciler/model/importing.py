@@ -146,6 +146,11 @@ def stated(fields: Mapping[str, Value], rules: FieldRules) -> dict[str, Any]:
     return result
 
 
+def left_as_it_is(what: str) -> str:
+    """The comment for a part of a resource that a manifest has no word for."""
+    return f"not said here, and left as it is: {what}"
+
+
 def variable(*parts: str) -> str:
     """A name for an environment variable, made of words: ``KV_APP_DB_PASSWORD`` of ``kv``, ``app/db-password``."""
     words = "_".join(parts)

@@ -7,13 +7,19 @@ from typing import Any, Final
 
 from reconciler.kinds.consul._catalog import node_address
 from reconciler.manifest.models import HealthCheck
-from reconciler.model.importing import Expression, Found
+from reconciler.model.importing import Expression, Found, left_as_it_is
 from reconciler.model.resource import Live
 from reconciler.model.value import JSON
 
 _CHECK_FIELDS: Final = frozenset(HealthCheck.model_fields)
-_LEFT_OUT: Final[Mapping[str, JSON]] = {"Weights": {"Passing": 1, "Warning": 1}, "EnableTagOverride": False, "TaggedAddresses": {}}
-"""What a registration has besides, and that Consul fills in so."""
+_SAID: Final = frozenset(
+    {"ID", "Service", "Kind", "Port", "Address", "Meta", "Tags", "PeerName", "CreateIndex", "ModifyIndex", "RaftIndex", "Datacenter", "Node"}
+)
+_USUAL: Final[Mapping[str, JSON]] = {"Weights": {"Passing": 1, "Warning": 1}}
+"""What Consul fills in."""
+
+_VIRTUAL: Final = "consul-virtual"
+"""The address that Consul gives a service in the mesh."""
 
 
 def expressed(live: Live, found: Found) -> Expression:
@@ -39,11 +45,30 @@ def expressed(live: Live, found: Found) -> Expression:
         "tags": live.fields["tags"],
         "checks": checks or {},
     }
-    left = sorted(key for key, usual in _LEFT_OUT.items() if raw.get(key) and raw[key] != usual)
-    notes = [f"{', '.join(left)}: not said here, and left as it is"] if left else []
-    notes += ["its checks have parts that a manifest has no word for: not said here, and left as they are"] if checks is None else []
+    unsaid = [f"its {', '.join(besides)}"] if (besides := _besides(raw)) else []
+    unsaid += ["its checks, which have parts that a manifest has no word for"] if checks is None else []
+    if live.address == min(a for a in node.occupants or {live.address} if a.kind == live.address.kind):
+        unsaid += _unsaid_of_node(node)
     body = {key: value for key, value in said.items() if value or key == "port"}
-    return Expression(("external_services",), label, body, (service,), also=(node.address,), notes=tuple(notes))
+    return Expression(("external_services",), label, body, (service,), also=(node.address,), notes=tuple(map(left_as_it_is, unsaid)))
+
+
+def _besides(raw: Mapping[str, JSON]) -> list[str]:
+    """What a service has that Consul has not filled in, and that a manifest has no word for."""
+    tagged = {tag: address for tag, address in (raw.get("TaggedAddresses") or {}).items() if tag != _VIRTUAL}
+    parts = {**raw, "TaggedAddresses": tagged}
+    return sorted(key for key, value in parts.items() if key not in _SAID and _says_something(value) and value != _USUAL.get(key))
+
+
+def _unsaid_of_node(node: Live) -> list[str]:
+    """The same of its node, and the checks of the node itself."""
+    checks = sorted(address.segments[1] for address in node.occupants if address.kind != "external-service")
+    parts = [key for key in ("ID", "TaggedAddresses", "Locality") if _says_something((node.raw or {}).get(key))]
+    return [f"of its node, {what}" for what in (*parts, *(f"the check {check_id}" for check_id in checks))]
+
+
+def _says_something(value: JSON) -> bool:
+    return any(map(_says_something, value.values())) if isinstance(value, Mapping) else bool(value)
 
 
 def _label(live: Live, found: Found) -> str:

@@ -48,6 +48,8 @@ def granted(section: str, live: Live, fields: Mapping[str, Any]) -> Expression:
     services = [identity["service"] for identity in fields.get("service_identities", ())]
     services += [policy["name"] for policy in fields.get("templated_policies", ()) if "name" in policy]
     said = {key: fields[key] for key in _ORDER if key in fields}
+    if "expires_after" in said:
+        said["expires_after"] = re.sub(r"(?<=[hm])0[ms](0s)?$", "", said["expires_after"])  # 720h0m0s
     return Expression(("mesh_credentials", section), live.address.segments[0], said, tuple(services), tuple(links))
 
 

@@ -161,6 +161,7 @@ def _live(address: Address, stub: Mapping[str, JSON], rules: Semantic | None) ->
         revision=stub["Hash"],
         witness=_witness(stub),
         foreign="is built into Consul" if _is_builtin(stub) else "",
+        unsaid=(f"that it counts in {', '.join(stub['Datacenters'])} alone",) if stub.get("Datacenters") else (),
         raw={"ID": stub["ID"]},
     )
 

@@ -9,6 +9,7 @@ from reconciler.kinds.consul._durations import go_text, nanoseconds
 from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import PreparedQuery as Entry
+from reconciler.manifest.models import QueryTarget
 from reconciler.model.address import Address
 from reconciler.model.errors import LostRace, Rejected
 from reconciler.model.importing import Expression, Found, Needed, stated, variable
@@ -28,10 +29,12 @@ _SERVICE: Final = {
     "tags": "Tags",
     "node_meta": "NodeMeta",
     "service_meta": "ServiceMeta",
+    "peer": "Peer",
     "connect": "Connect",
     "ignore_check_ids": "IgnoreCheckIDs",
 }
-_FAILOVER: Final = {"nearest_n": "NearestN", "datacenters": "Datacenters"}
+_FAILOVER: Final = {"nearest_n": "NearestN", "datacenters": "Datacenters", "targets": "Targets"}
+_TARGET: Final = {"datacenter": "Datacenter", "peer": "Peer"}
 _TEMPLATE: Final = {"type": "Type", "regexp": "Regexp", "remove_empty_tags": "RemoveEmptyTags"}
 _UNORDERED: Final = frozenset({"tags", "ignore_check_ids"})
 
@@ -89,7 +92,7 @@ class PreparedQuery:
     def update(self, system: Consul, order: Order) -> Made:
         """Write all of it. Consul has no conditional write for queries: what is planned against is read once more just before.
 
-        What the manifest has no word for (a session, targets of a failover) is written as it is. Raises Rejected for a token that may not be read,
+        What the manifest has no word for is written as it is. Raises Rejected for a token that may not be read,
         and so could not be kept.
         """
         live = planned(order)
@@ -144,7 +147,14 @@ def _given(section: object, names: Mapping[str, str]) -> dict[str, Value]:
 
 
 def _normal(key: str, value: Value) -> Value:
+    if key == "targets":
+        return [_target(target) for target in value or ()]
     return sorted(set(value or ())) if key in _UNORDERED else value
+
+
+def _target(target: QueryTarget | Mapping[str, JSON]) -> dict[str, Value]:
+    named = {ours: target.get(consul) if isinstance(target, Mapping) else getattr(target, ours) for ours, consul in _TARGET.items()}
+    return {ours: name for ours, name in named.items() if name}
 
 
 def _live(address: Address, query: Mapping[str, JSON]) -> Live:
@@ -153,7 +163,7 @@ def _live(address: Address, query: Mapping[str, JSON]) -> Live:
     fields: dict[str, Value] = {
         "service": {
             **{ours: _normal(ours, service.get(consul)) for ours, consul in _SERVICE.items()},
-            "failover": {ours: service["Failover"].get(consul) for ours, consul in _FAILOVER.items()},
+            "failover": {ours: _normal(ours, service["Failover"].get(consul)) for ours, consul in _FAILOVER.items()},
         },
         "template": {ours: query["Template"].get(consul) for ours, consul in _TEMPLATE.items()},
         "dns_ttl": go_text(nanoseconds(ttl)) if ttl else "",
@@ -175,11 +185,13 @@ def _live(address: Address, query: Mapping[str, JSON]) -> Live:
 def _body(fields: Mapping[str, Any], now: Mapping[str, JSON]) -> dict[str, JSON]:
     """What to send to Consul; ``now`` is the query as it is, for what the manifest has no word for."""
     service, was = fields["service"], now.get("Service") or {}
+    failover = service.get("failover") or {}
+    targets = [_renamed(target, _TARGET) for target in failover.get("targets") or ()]
     return {
         "Service": {
             **was,
             **_renamed(service, _SERVICE),
-            "Failover": {**(was.get("Failover") or {}), **_renamed(service.get("failover") or {}, _FAILOVER)},
+            "Failover": {**(was.get("Failover") or {}), **_renamed(failover, _FAILOVER), "Targets": targets or None},
         },
         "Template": _renamed(fields.get("template") or {}, _TEMPLATE),
         "DNS": {"TTL": fields.get("dns_ttl") or ""},
