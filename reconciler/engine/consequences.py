@@ -8,6 +8,7 @@ from dataclasses import replace
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Reason, Refusal
+from reconciler.model.resource import Dependant
 
 
 def retain_needs(changes: dict[Address, Change]) -> dict[Address, Change]:
@@ -45,19 +46,22 @@ def gone_along(changes: dict[Address, Change]) -> dict[Address, Change]:
         live = change.live
         container = changes.get(live.within) if live is not None and live.within is not None else None
         if live is not None and container is not None and container.action is Action.DELETE:
-            changes[address] = replace(change, reasons=(Reason.REMOVED, Reason.ALONG), warning="", live=replace(live, dependants=()))
+            changes[address] = replace(change, reasons=(Reason.REMOVED, Reason.ALONG), warning="", live=replace(live, dependants=(), hindrances=()))
     return changes
 
 
 def without_settled_dependants(changes: dict[Address, Change]) -> dict[Address, Change]:
-    """What would be lost with a deletion, once the other changes are made: a role's database may be gone, or somebody else's, by then."""
+    """What would be lost with a deletion, or hinders it, once the other changes are made: a role's database may be gone, or another's, by then."""
     gone = {a for a, c in changes.items() if c.action is Action.DELETE}
     given_away = {a for a, c in changes.items() if any(f.path == ("owner",) for f in c.fields)}
+
+    def left(dependants: tuple[Dependant, ...]) -> tuple[Dependant, ...]:
+        return tuple(d for d in dependants if d.within not in gone and not (d.is_itself and d.within in given_away) and not d.whose & gone)
+
     for address in gone:
         live = changes[address].live
-        if live is not None and live.dependants:
-            left = tuple(d for d in live.dependants if d.within not in gone and not (d.is_itself and d.within in given_away))
-            changes[address] = replace(changes[address], live=replace(live, dependants=left))
+        if live is not None:
+            changes[address] = replace(changes[address], live=replace(live, dependants=left(live.dependants), hindrances=left(live.hindrances)))
     return changes
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reconciler.engine.advice import quoted
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address, matches
 from reconciler.model.change import Action, Plan, Refusal
+from reconciler.model.resource import Dependant
 
 _UNLIMITED_BELOW = 10
 _EVERYTHING_FROM = 5
@@ -46,6 +47,7 @@ def refusals(plan: Plan, situation: Situation, own: Own, limits: Limits) -> tupl
         *_own(plan, own),
         *_needed_elsewhere(plan, situation, limits),
         *_too_many(plan, situation, limits),
+        *_hindered(plan),
         *_data_loss(plan, limits),
     )
 
@@ -121,14 +123,26 @@ def _too_many(plan: Plan, situation: Situation, limits: Limits) -> Iterator[Refu
         )  # fmt: skip
 
 
+def _hindered(plan: Plan) -> Iterator[Refusal]:
+    """What no consent can lose: the deletion would only fail, after others were made."""
+    for change in plan.changes:
+        hindrances = change.live.hindrances if change.live and change.action is Action.DELETE else ()
+        for remedy in dict.fromkeys(h.remedy for h in hindrances):
+            words = _words([h for h in hindrances if h.remedy == remedy])
+            yield Refusal("hindered", change.address, f"cannot be deleted, because of {words}", remedy)
+
+
 def _data_loss(plan: Plan, limits: Limits) -> Iterator[Refusal]:
     for change in plan.changes:
         if change.action is not Action.DELETE or consented_to_loss(change.address, limits):
             continue
         lost = change.live.dependants if change.live else ()
         if lost:
-            words = ", ".join(d.text for d in lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             yield Refusal(
-                "data loss", change.address, f"deleting it would lose {words}",
+                "data loss", change.address, f"deleting it would lose {_words(lost)}",
                 f"if that is meant: --allow-data-loss {quoted(change.address)}",
             )  # fmt: skip
+
+
+def _words(dependants: Sequence[Dependant]) -> str:
+    return ", ".join(d.text for d in dependants[:5]) + (f" and {len(dependants) - 5} more" if len(dependants) > 5 else "")

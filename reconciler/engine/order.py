@@ -111,9 +111,13 @@ def _successors(change: Change, changes: Mapping[Address, Change]) -> set[Addres
 
 
 def _containers(change: Change, changes: Mapping[Address, Change]) -> set[Address]:
-    """What is deleted together with things that hinder this deletion: a role goes after the databases in which it owns something."""
-    dependants = change.live.dependants if change.live else ()
-    return {w for d in dependants if (w := d.within) is not None and w in changes and changes[w].action is Action.DELETE}
+    """What is deleted together with things that hinder this deletion, or given away: a role goes after the databases that it owns something in."""
+    found: set[Address] = set()
+    for dependant in (*change.live.dependants, *change.live.hindrances) if change.live else ():
+        around = changes.get(dependant.within) if dependant.within is not None else None
+        if around is not None and (around.action is Action.DELETE or (dependant.is_itself and around.fields)):
+            found.add(around.address)
+    return found
 
 
 def in_order(desired: Mapping[Address, Desired]) -> list[Address]:

@@ -78,12 +78,15 @@ class Dependant:
     """Something that would be lost with a resource, or that hinders deleting it, in words: ``table public.orders``, ``12 tables, 3.4 MB``.
 
     ``within`` is the resource that it lies in, or is (``is_itself``): when a plan deletes that one first, it hinders no more, nor does a
-    resource itself that the plan gives another owner.
+    resource itself that the plan gives another owner. ``whose``: those that would miss it, so it is no loss when one of them is deleted too.
+    ``remedy`` is what to do about what no consent can lose.
     """
 
     text: str
     within: Address | None = None
     is_itself: bool = False
+    whose: frozenset[Address] = frozenset()
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ class Live:
     the system has nothing to tell it by; ``"@"`` where it shares the CreateIndex of its record, given in ``created_index``).
     ``created_index`` is the Consul index at which it was created, where there is one. ``revision`` is what a conditional write needs,
     for the kind only. ``witness`` changes whenever the resource's secret is rewritten and is not derived from the secret. ``dependants``
-    would be lost by deleting it, which takes consent. ``occupants`` are the resources inside a container that is only deleted when empty.
+    would be lost by deleting it, which takes consent; ``hindrances`` make that impossible as long as they are there. ``occupants`` are the
+    resources inside a container that is only deleted when empty.
     ``foreign`` says why it can never be managed, such as being the node of a Consul agent. ``within`` is the resource that it lies in and that takes
     it along when it is deleted. ``notice`` says what deleting it would do besides, losing nothing. ``outputs`` are values for those that
     refer to it. ``stands_on`` is what the system does not let change while this stands as it is: what takes this away, or makes it let go, comes
@@ -110,6 +114,7 @@ class Live:
     revision: JSON = None
     witness: JSON = None
     dependants: tuple[Dependant, ...] = ()
+    hindrances: tuple[Dependant, ...] = ()
     occupants: frozenset[Address] = frozenset()
     foreign: str = ""
     within: Address | None = None

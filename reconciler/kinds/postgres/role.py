@@ -10,15 +10,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, LiteralString
+from typing import ClassVar, Final, LiteralString
 
-from reconciler.kinds.postgres import _role_entry, _role_removal, _role_settings, _unsaid
+from reconciler.kinds.postgres import _role_dependants, _role_entry, _role_removal, _role_settings, _unsaid
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import DbRole
 from reconciler.model.address import Address
 from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
-from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
+from reconciler.model.resource import Desired, Live, System, SystemType
 from reconciler.model.secret import Hidden, Reference, Secret
 from reconciler.model.value import Value
 from reconciler.systems import scram
@@ -47,17 +47,6 @@ SELECT r.oid::text AS oid, r.rolname::text AS name, r.rolcanlogin AS login, r.ro
        (SELECT w.instant FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(instants)s::text[])) AS w(name, instant)
          WHERE w.name = r.rolname::text AND w.instant::timestamptz = r.rolvaliduntil LIMIT 1) AS valid_until_as_written,
        (SELECT s.setconfig FROM pg_catalog.pg_db_role_setting s WHERE s.setrole = r.oid AND s.setdatabase = 0) AS settings,
-       CASE WHEN r.rolname::text = ANY(%(leaving)s::text[]) THEN (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(o)) FROM (
-         SELECT d.datname::text AS within, b.datname::text AS database, count(*) AS objects,
-                CASE WHEN s.dbid = 0 THEN pg_catalog.pg_describe_object(s.classid, s.objid, s.objsubid) END AS described
-           FROM pg_catalog.pg_shdepend s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.dbid
-           LEFT JOIN pg_catalog.pg_database b ON s.dbid = 0 AND s.classid = 'pg_catalog.pg_database'::regclass AND b.oid = s.objid
-          WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = r.oid AND s.deptype = 'o'
-            AND s.classid NOT IN ('pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)
-          GROUP BY 1, 2, 4 ORDER BY 2, 1, 4) o) END AS owned,
-       CASE WHEN r.rolname::text = ANY(%(leaving)s::text[]) THEN ARRAY(
-         SELECT ARRAY[pg_catalog.pg_get_userbyid(a.roleid)::text, pg_catalog.pg_get_userbyid(a.member)::text] FROM pg_catalog.pg_auth_members a
-          WHERE a.grantor = r.oid AND a.member <> r.oid AND a.roleid <> r.oid ORDER BY 1) END AS passed_on,
        ARRAY(SELECT h.rolname::text FROM pg_catalog.pg_roles h WHERE h.rolname::text = ANY(%(heirs)s::text[])) AS heirs,
 """
 _WITH_PASSWORDS: Final[LiteralString] = (
@@ -101,18 +90,18 @@ class DatabaseRole:
         return ()
 
     def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
-        """One statement for all; the dependants of those that are leaving included."""
+        """One statement for all, and what is lost with those that are leaving."""
         by_name = {w.address.segments[1]: w for w in wanted}
         instants = [(name, text) for name, w in by_name.items() for text in _instants_for_the_server(w)]
         parameters = {
             "wanted": list(by_name),
-            "leaving": [name for name, w in by_name.items() if w.leaving],
             "heirs": [heir for w in wanted if w.leaving and w.record and (heir := _role_removal.heir_of(w.record.specification))],
             "names": [name for name, _ in instants],
             "instants": [text for _, text in instants],
         }
         rows = system.query(_WITH_PASSWORDS if system.me.can_read_authid else _WITHOUT_PASSWORDS, parameters)
-        return [_live(row, by_name[row["name"]], system) for row in rows]
+        leaving = _role_dependants.of_each(system, (row["name"] for row in rows if by_name[row["name"]].leaving))
+        return [_live(row, by_name[row["name"]], system, leaving.get(row["name"])) for row in rows]
 
     def create(self, system: Postgres, order: Order) -> Made:
         """One transaction: the role with its verifier, its settings, and its oid read back."""
@@ -190,7 +179,7 @@ def _instants_for_the_server(wanted: Wanted) -> list[str]:
     return [t for t in texts if t != "infinity" and not t.endswith("+00:00")]
 
 
-def _live(row: Row, wanted: Wanted, server: Postgres) -> Live:
+def _live(row: Row, wanted: Wanted, server: Postgres, leaving: _role_dependants.Leaving | None) -> Live:
     name, oid = row["name"], row["oid"]
     fields: dict[str, Value] = {k: row[k] for k in (*_FLAGS, "connection_limit")}
     fields["valid_until"] = row["valid_until_as_written"] or row["valid_until"]
@@ -205,28 +194,17 @@ def _live(row: Row, wanted: Wanted, server: Postgres) -> Live:
     foreign = ""
     if oid == _BOOTSTRAP_SUPERUSER or name.startswith("pg_"):
         foreign = "is the superuser that the server was made with" if oid == _BOOTSTRAP_SUPERUSER else "is a role of Postgres' own"
-    owned = tuple(_dependants(row["owned"] or (), wanted.address))
     heir = _role_removal.heir_of(wanted.record.specification if wanted.record else None)
-    notice = f"{heir} gets {', '.join(d.text for d in owned)}" if heir in row["heirs"] and owned else ""
-    lost = tuple(_passed_on(row, wanted.address, server)) + (() if notice else owned)
-    return Live(wanted.address, fields, incarnation=oid, witness=witness, foreign=foreign, dependants=lost, notice=notice)
-
-
-def _passed_on(row: Row, role: Address, server: Postgres) -> Iterable[Dependant]:
-    """Memberships that it granted, which from 16 on end with it (docs/facts.md: Postgres 12)."""
-    for group, member in row["passed_on"] or () if server.version >= 160000 else ():
-        address = Address.of("db-membership", role.segments[0], group, member)
-        yield Dependant(f"the membership of {member} in {group}, which it granted", address)
-
-
-def _dependants(owned: Iterable[Mapping[str, Any]], role: Address) -> Iterable[Dependant]:
-    """What it owns; what it may do with things of others is lost without harm."""
-    for each in owned:
-        within = each["database"] or each["within"]
-        database = Address.of("database", role.segments[0], within) if within else None
-        count = each["objects"]
-        text = each["described"] or f"{count} object{'s' if count > 1 else ''} in database {within}"
-        yield Dependant(text, database, is_itself=each["database"] is not None)
+    goes = leaving or _role_dependants.Leaving()
+    lost, hindrances, notice = goes.lost, goes.hindrances, ""
+    if heir in row["heirs"]:
+        notice = f"{heir} gets {', '.join(d.text for d in goes.owned)}" if goes.owned else ""
+    else:
+        lost = lost + [d for d in goes.owned if not d.remedy]
+        hindrances = hindrances + [d for d in goes.owned if d.remedy]
+    return Live(
+        wanted.address, fields, incarnation=oid, witness=witness, foreign=foreign, dependants=tuple(lost), hindrances=tuple(hindrances), notice=notice
+    )
 
 
 def _verifier(fields: Mapping[str, Value], server: Postgres) -> Secret | None:

@@ -125,6 +125,30 @@ def test_what_was_passed_on_is_not_lost_without_consent(mesh):
     assert mesh.sql("SELECT has_table_privilege('kid', 't', 'SELECT')", DB) == [(False,)]
 
 
+def test_a_role_that_owns_a_database_of_others_is_refused_with_advice_that_works(mesh):
+    wanted: Any = {"name": "inside", "db_roles": {"own": {}, "heir": {}}}
+    mesh.apply_all(wanted)
+    mesh.sql("CREATE DATABASE theirs OWNER own")
+    without = {"name": "inside", "db_roles": {"heir": {}}}
+    for options in ({}, EVERYTHING):
+        plan, outcome = mesh.apply(without, **options)
+        assert outcome is None
+        (refusal,) = plan.refusals
+        assert (refusal.rule, refusal.what) == ("hindered", "cannot be deleted, because of database theirs")
+        assert "allow-data-loss" not in refusal.what_to_do and "reassign_to" in refusal.what_to_do
+    wanted["db_roles"]["own"] = {"reassign_to": "heir"}
+    mesh.apply_all(wanted)
+    mesh.apply_all(without)
+    assert mesh.sql("SELECT datdba::regrole::text FROM pg_database WHERE datname = 'theirs'") == [("heir",)]
+
+
+def test_a_database_that_somebody_gave_to_a_role_is_given_back_before_the_role_goes(mesh):
+    mesh.apply_all({**manifest(), "db_roles": {"own": {}, WHO: {}, "other": {}}})
+    mesh.sql(f"""ALTER DATABASE "{DB.replace('"', '""')}" OWNER TO other""")
+    mesh.apply_all(manifest())
+    assert mesh.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'other'") == [(0,)]
+
+
 def test_functions_sequences_and_views_of_any_name(mesh):
     mesh.apply_all(manifest())
     mesh.sql(

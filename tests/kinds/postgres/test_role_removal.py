@@ -21,7 +21,9 @@ def test_what_a_role_owns_are_its_dependants_with_where_they_lie(bench):
     bench.sql("CREATE DATABASE two")
     bench.sql("CREATE SCHEMA mine AUTHORIZATION app; CREATE TABLE t (id serial PRIMARY KEY); ALTER TABLE t OWNER TO app", database="two")
     one, two = Address.of("database", "default", "one"), Address.of("database", "default", "two")
-    assert set(leaving(bench)) == {Dependant("database one", one, is_itself=True), Dependant("3 objects in database two", two)}
+    assert leaving(bench) == (Dependant("3 objects in database two", two),)
+    (hindrance,) = bench.read("db-role", "app", leaving=True)["app"].hindrances
+    assert (hindrance.text, hindrance.within, hindrance.is_itself) == ("database one", one, True)
     assert leaving(bench, "other") == ()
     assert bench.read("db-role", "app")["app"].dependants == (), "only asked of what is leaving"
 
@@ -29,6 +31,42 @@ def test_what_a_role_owns_are_its_dependants_with_where_they_lie(bench):
 def test_rights_on_what_others_own_are_no_dependants(bench):
     bench.sql("CREATE ROLE app; CREATE TABLE t (); GRANT SELECT ON t TO app; GRANT CONNECT ON DATABASE postgres TO app")
     assert leaving(bench) == ()
+
+
+def test_what_it_granted_to_others_goes_with_it_and_is_named_wherever_it_lies(bench):
+    bench.sql("CREATE ROLE app; CREATE ROLE kid")
+    bench.sql("CREATE DATABASE one")
+    bench.sql("GRANT CONNECT, CREATE ON DATABASE one TO app WITH GRANT OPTION; SET ROLE app; GRANT CONNECT ON DATABASE one TO kid")
+    bench.sql(
+        "CREATE SCHEMA s; CREATE TABLE t (a int, b int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT lo_create(7);"
+        "GRANT SELECT, UPDATE ON t TO app WITH GRANT OPTION; GRANT INSERT (b) ON t TO app WITH GRANT OPTION; GRANT USAGE ON SCHEMA s TO app;"
+        "GRANT EXECUTE ON FUNCTION f() TO app WITH GRANT OPTION; GRANT SELECT ON LARGE OBJECT 7 TO app WITH GRANT OPTION;"
+        "GRANT SELECT ON t TO kid; SET ROLE app; GRANT SELECT, UPDATE ON t TO kid; GRANT INSERT (b) ON t TO PUBLIC;"
+        "GRANT EXECUTE ON FUNCTION f() TO kid; GRANT SELECT ON LARGE OBJECT 7 TO kid",
+        "one",
+    )
+    one, kid = Address.of("database", "default", "one"), frozenset({Address.of("db-role", "default", "kid")})
+    found = bench.read("db-role", "app", leaving=True)["app"]
+    assert {d.text for d in found.dependants} == {
+        "CONNECT on database one that it granted to kid",
+        "SELECT, UPDATE on table public.t that it granted to kid",
+        "INSERT on column b of table public.t that it granted to PUBLIC",
+        "EXECUTE on function public.f() that it granted to kid",
+        "SELECT on large object 7 that it granted to kid",
+    }
+    assert {d.within for d in found.dependants} == {one} and [d.whose for d in found.dependants].count(kid) == 4
+    assert found.hindrances == ()
+    bench.delete("db-role", "app")
+    row = bench.sql("SELECT has_table_privilege('kid', 't', 'SELECT') AS select, has_table_privilege('kid', 't', 'UPDATE') AS update", "one")
+    assert row == [{"select": True, "update": False}], "what others granted stays"
+
+
+def test_who_is_in_a_role_loses_that_with_it(bench):
+    bench.sql("CREATE ROLE app CREATEROLE; CREATE ROLE kid; GRANT app TO kid; GRANT app TO postgres; SET ROLE app; CREATE ROLE made; RESET ROLE")
+    (lost,) = leaving(bench)
+    assert lost.text == "the membership of kid in it", "not that of the role which this program runs as"
+    assert lost.within == Address.of("db-membership", "default", "app", "kid") and lost.whose == {Address.of("db-role", "default", "kid")}
+    assert leaving(bench, "made") == (), "the row of who made it is no membership that anybody granted"
 
 
 def test_a_role_with_rights_everywhere_is_dropped_and_nothing_else_is_lost(bench):
@@ -83,6 +121,7 @@ def test_a_database_that_it_owns_is_never_dropped_with_it(bench):
     bench.sql("CREATE ROLE app")
     bench.sql("CREATE DATABASE one OWNER app")
     bench.sql("CREATE TABLE mine (); ALTER TABLE mine OWNER TO app", database="one")
+    assert [h.text for h in bench.read("db-role", "app", leaving=True)["app"].hindrances] == ["database one"]
     with pytest.raises(Rejected, match="it owns database one: drop that first, or give it another owner"):
         bench.delete("db-role", "app", allow_data_loss=True)
     assert bench.value("SELECT count(*) FROM pg_tables WHERE tablename = 'mine'", database="one") == 1
@@ -94,6 +133,8 @@ def test_a_database_that_cannot_be_connected_to_hinders_before_anything_is_lost(
         bench.sql(f"CREATE DATABASE {name}")
         bench.sql("CREATE TABLE t (); GRANT SELECT ON t TO app", database=name)
     bench.sql("ALTER DATABASE two ALLOW_CONNECTIONS false")
+    (hindrance,) = bench.read("db-role", "app", leaving=True)["app"].hindrances
+    assert hindrance.text == "what it has in database two, which cannot be connected to"
     with pytest.raises(Rejected, match="it is known in database two, which cannot be connected to"):
         bench.delete("db-role", "app", allow_data_loss=True)
     assert bench.value("SELECT has_table_privilege('app', 't', 'SELECT')", database="one") is True

@@ -1,5 +1,7 @@
 """What is refused without consent, and with which words."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.engine.guard import Limits, Own, refusals
@@ -60,10 +62,8 @@ def test_what_the_run_itself_uses_is_not_written():
     assert rules(world, desired("r00", {"x": 1}), own=Own(frozenset({address("r00")}))) == []
 
 
-def lose(world, name, *dependants):
-    from dataclasses import replace
-
-    world.live[address(name)] = replace(world.live[address(name)], dependants=dependants)
+def lose(world, name, *dependants, hindrances=()):
+    world.live[address(name)] = replace(world.live[address(name)], dependants=dependants, hindrances=hindrances)
 
 
 def test_losing_what_depends_on_it_takes_consent_by_address():
@@ -84,3 +84,31 @@ def test_a_dependant_that_an_earlier_step_deletes_or_gives_away_does_not_count()
     assert rules(world, desired("database", {"owner": "heir"}), desired("heir", {})) == []
     lose(world, "role", Dependant("7 objects in it", address("database")))
     assert rules(world, desired("database", {"owner": "heir"}), desired("heir", {})) == ["data loss"]
+
+
+def test_what_hinders_a_deletion_is_waived_by_nothing_but_the_same_plan():
+    world = World()
+    world.apply(desired("role", {}), desired("database", {"owner": "role"}), desired("heir", {}))
+    itself = Dependant("database", address("database"), is_itself=True, remedy="give it away")
+    lose(world, "role", hindrances=(itself, Dependant("tablespace", remedy="give it away"), Dependant("a closed one", remedy="open it")))
+    stays = (desired("database", {"owner": "role"}), desired("heir", {}))
+    situation = world.situation(*stays)
+    found = refusals(world.plan(*stays), situation, Own(), Limits(allow_data_loss=("*",), allow_delete=("*",), destroy=True))
+    assert [(r.rule, r.what, r.what_to_do) for r in found] == [
+        ("hindered", "cannot be deleted, because of database, tablespace", "give it away"),
+        ("hindered", "cannot be deleted, because of a closed one", "open it"),
+    ]
+    lose(world, "role", hindrances=(itself,))
+    assert rules(world, destroy=True) == []
+    given = world.plan(desired("database", {"owner": "heir"}), desired("heir", {}))
+    assert next(c for c in given.changes if c.address == address("role")).waits_for == {address("database")}
+    assert rules(world, desired("database", {"owner": "heir"}), desired("heir", {})) == []
+
+
+def test_what_is_lost_by_those_who_go_too_does_not_count():
+    world = World()
+    kid = desired("kid", {})
+    world.apply(desired("role", {}), kid)
+    lose(world, "role", Dependant("SELECT that it granted to kid", address("database"), whose=frozenset({address("kid")})))
+    assert rules(world, kid) == ["data loss"]
+    assert rules(world, destroy=True) == []
