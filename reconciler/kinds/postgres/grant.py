@@ -150,13 +150,15 @@ def _held(row: Row) -> tuple[Held, Held]:
 
 def _live(row: Row, wanted: Wanted) -> Live | None:
     held, by_default = _held(row)
+    # of all tables of a schema nothing may be held because they came later: that is a difference, and nobody took the grant away
+    applied = wanted.record.specification if row["is_set"] and wanted.record and wanted.record.incarnation == _incarnation(row) else None
     if row["objects"]:
         fields = held.specification(frozenset(row["every"] or ()), wanted)
-        if not counts_as_there(held, by_default, fields, wanted):
+        if not counts_as_there(held, by_default, fields, wanted) and (applied is None or wanted.leaving):
             return None
-    elif row["is_set"] and wanted.record is not None and wanted.record.incarnation == _incarnation(row):
+    elif applied is not None:
         # there is no table in the schema yet, or no more: nothing contradicts what was applied
-        fields = dict(wanted.record.specification)
+        fields = dict(applied)
     else:
         return None
     dependants = [Dependant(f"{d['privilege']} on {d['object']} that it granted to {d['grantee']}", _inside.around(wanted.address))

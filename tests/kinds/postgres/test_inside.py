@@ -149,6 +149,28 @@ def test_a_database_that_somebody_gave_to_a_role_is_given_back_before_the_role_g
     assert mesh.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'other'") == [(0,)]
 
 
+@pytest.mark.parametrize("at_first", ["", "CREATE TABLE a (); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"])
+def test_what_is_made_after_a_grant_on_all_of_a_schema_is_a_difference_and_not_a_deletion(mesh, at_first):
+    wanted = manifest(grants={WHO: {"all tables in schema public": ["SELECT"]}, "PUBLIC": {"all functions in schema public": []}})
+    mesh.apply_all(manifest())
+    if at_first:
+        mesh.sql(at_first, DB)
+    mesh.apply_all(wanted)
+    mesh.sql("DROP TABLE IF EXISTS a; DROP FUNCTION IF EXISTS f()", DB)
+    assert mesh.plan(wanted).is_empty and mesh.drift(wanted).is_empty
+    mesh.sql("CREATE TABLE b (); CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT 1'", DB)
+    for plan in (mesh.plan(wanted), mesh.drift(wanted)):
+        found = {c.address.segments[3]: (c.action, c.reasons, c.fields[0].before) for c in plan.changes}
+        assert found == {WHO: (Action.UPDATE, (Reason.DRIFTED,), []), "PUBLIC": (Action.UPDATE, (Reason.DRIFTED,), ["EXECUTE"])}
+    mesh.apply_all(wanted)
+    assert mesh.plan(wanted).is_empty and mesh.drift(wanted).is_empty
+    mesh.sql("CREATE TABLE c ()", DB)
+    assert [f.before for c in mesh.plan(wanted).changes for f in c.fields] == [["SELECT on 1 of 2"]]
+    mesh.sql("DROP TABLE b; DROP FUNCTION g()", DB)
+    forgotten = mesh.apply_all(manifest())
+    assert {c.action for c in forgotten.changes if c.address.segments[3] == WHO} == {Action.FORGET}, "nothing is left to be revoked"
+
+
 def test_functions_sequences_and_views_of_any_name(mesh):
     mesh.apply_all(manifest())
     mesh.sql(
