@@ -25,6 +25,7 @@ demo: servers  ## the main job, told step by step, on servers of its own
 .PHONY: test
 test: lint servers  ## lint and every test, on real servers (ARGS='…' is passed to pytest)
 	@$(BIN)/python -m tests.servers.actionlint_binary >/dev/null
+	@$(BIN)/python -m tests.servers.debian_root >/dev/null
 	@$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: lint

@@ -7,6 +7,8 @@
 ``environment``        what a program under test gets as its environment: PATH, HOME, the ``consul`` server; add ``**postgres18.environment``
 ``manifest_name``      a manifest name that no other test uses
 ``free_port``          a port on loopback that nobody listens on
+``gateway_host``       a Debian with systemd and sshd of its own; the same one for all tests of a worker, so leave it as it was found
+``second_gateway_host`` another one
 =====================  =====================================================================================================================
 
 A test that needs a server of its own (TLS, a kill, a second datacenter) makes one: ``with ConsulServer(tls=True) as consul``.
@@ -25,6 +27,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.servers.consul import ConsulServer
+    from tests.servers.machine import Machine
     from tests.servers.postgres import PostgresServer
 
 _numbers = itertools.count(1)
@@ -117,3 +120,24 @@ def free_port() -> int:
     from tests.servers.ports import free_ports
 
     return free_ports(1)[0]
+
+
+def _machine() -> Iterator[Machine]:
+    from tests.servers.machine import Machine, why_not
+
+    if reason := why_not():
+        pytest.skip(reason)
+    with Machine() as machine:
+        yield machine
+
+
+@pytest.fixture(scope="session")
+def gateway_host(no_settings_of_the_developer: None) -> Iterator[Machine]:
+    """A host with systemd and sshd, for all tests of a worker."""
+    yield from _machine()
+
+
+@pytest.fixture(scope="session")
+def second_gateway_host(no_settings_of_the_developer: None) -> Iterator[Machine]:
+    """Another host with systemd and sshd, for all tests of a worker."""
+    yield from _machine()
