@@ -130,10 +130,14 @@ def _write(imported: Imported, path: Path | None) -> None:
 
 
 def _explain(imported: Imported) -> None:
+    from reconciler.importing.request import listed
+
     for warning in imported.warnings:
         warn(warning)
-    for what, why in imported.left_out:
-        say(f"left out: {what}: {why}")
+    if imported.left_out:
+        say("left out:")
+        for line in listed(imported.left_out):
+            say(f"  {line}")
     if imported.variables:
         say("to be set for plan and apply:")
         for variable, needed in imported.variables:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from reconciler.engine.connections import Connections
 from reconciler.importing.checking import unsound
 from reconciler.importing.choosing import Entry, chosen, entries
 from reconciler.importing.document import Document, document
+from reconciler.importing.files import in_files
 from reconciler.importing.looking import look
-from reconciler.importing.request import Imported, Request
+from reconciler.importing.request import Imported, Request, listed
 from reconciler.kinds import all_kinds
 from reconciler.model.address import Address
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.importing import Found
-from reconciler.model.kind import FiledKind, ImportableKind
-from reconciler.model.resource import Live
-
-SUFFIXES: Final = (".hcl", ".json")
+from reconciler.model.kind import ImportableKind
 
 
 def importable_kinds() -> list[str]:
@@ -41,45 +38,9 @@ def import_live(connections: Connections, request: Request) -> Imported:
 
 def import_files(directory: Path, request: Request) -> Imported:
     """A manifest of the ACL policies, config entries and registrations in the files below ``directory``."""
-    live: dict[Address, Live] = {}
-    left_out: list[tuple[str, str]] = []
-    for path in _files(directory):
-        name = str(path.relative_to(directory))
-        read = list(_in_file(path, name, left_out))
-        twice = [one.address for one in read if one.address in live and not _is_same(live[one.address], one)]
-        left_out += [(f"{address} in {name}", "another file says something else of it") for address in twice]
-        live |= {one.address: one for one in read if one.address not in live}
+    live, left_out = in_files(directory)
     opening = ["Written by reconciler import from files of Consul's own. What is live was not looked at."]
     return _imported(Found(live), request, opening, left_out, ())
-
-
-def _files(directory: Path) -> list[Path]:
-    try:
-        return sorted(path for path in directory.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    except OSError as error:
-        raise ReconcilerError(f"{directory}: {error.strerror}") from None
-
-
-def _in_file(path: Path, name: str, left_out: list[tuple[str, str]]) -> Iterator[Live]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        found = [one for kind in all_kinds().values() if isinstance(kind, FiledKind) for one in kind.in_file(name, text)]
-    except OSError as error:
-        left_out.append((name, f"cannot be read ({error.strerror})"))
-        return
-    except UnicodeDecodeError:
-        left_out.append((name, "is not UTF-8"))
-        return
-    except ValueError as error:
-        left_out.append((name, f"is neither HCL nor JSON ({error})"))
-        return
-    if not found:
-        left_out.append((name, "holds no ACL policy, no config entry and no registration"))
-    yield from found
-
-
-def _is_same(one: Live, other: Live) -> bool:
-    return dict(one.fields) == dict(other.fields)
 
 
 def _imported(found: Found, request: Request, opening: list[str], left_out: list[tuple[str, str]], warnings: Sequence[str]) -> Imported:
@@ -87,7 +48,7 @@ def _imported(found: Found, request: Request, opening: list[str], left_out: list
     if not wanted and not left_out:
         raise ReconcilerError("nothing that is live matches: ask for something else, or see what there is without any choice")
     without: dict[Address, str] = {e.address: e.said.why_not for e in wanted if e.said.why_not}
-    without |= {entry.address: f"is owned by {owner}" for entry in wanted if (owner := _owner(entry, found, request)) is not None}
+    without |= {entry.address: f"owned by {owner}" for entry in wanted if (owner := _owner(entry, found, request)) is not None}
     while True:
         taken = [entry for entry in wanted if entry.address not in without]
         parts = _parts(wanted, taken, without)
@@ -124,7 +85,7 @@ def _owner(entry: Entry, found: Found, request: Request) -> str | None:
 
 
 def _closing(left_out: Iterable[tuple[str, str]]) -> list[str]:
-    lines = [f"  {what}: {why}" for what, why in sorted(left_out)]
+    lines = [f"  {line}" for line in listed(left_out)]
     return ["Left out:", *lines] if lines else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.model.importing import Needed
@@ -41,6 +42,17 @@ class Imported:
     variables: tuple[tuple[str, Needed], ...]
     left_out: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+
+
+def listed(left_out: Iterable[tuple[str, str]]) -> list[str]:
+    """What is left out, for people: what has one reason stands under it, so that it is said once."""
+    whats: dict[str, list[str]] = {}
+    for what, why in sorted(left_out):
+        whats.setdefault(why, []).append(what)
+    lines: list[str] = []
+    for why, each in whats.items():
+        lines += [f"{each[0]}: {why}"] if len(each) == 1 else [f"{why}:", *(f"  {what}" for what in each)]
+    return lines
 
 
 def _may_begin(literal: str, beginning: str, *, is_whole: bool) -> bool:

@@ -218,11 +218,12 @@ ConfigEntryKind = Literal[
 """The kinds that a person writes and that Consul's Community Edition has."""
 
 _ENTERPRISE: Final = ("is a kind of Consul Enterprise", "remove the entry")
-_NO_KINDS: Final[Mapping[str, tuple[str, str]]] = {
+NO_KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "bound-api-gateway": ("is made by Consul itself for an api-gateway", "write the api-gateway, and remove this"),
     "sameness-group": _ENTERPRISE,
     "control-plane-request-limit": _ENTERPRISE,
 }
+"""Kinds that nobody can write here: what each is, and what to do about it."""
 
 _MATERIAL: Final[Mapping[str, Mapping[str, bool]]] = {"inline-certificate": {"privatekey": True, "certificate": False}}
 """Fields that take a reference, by kind, with the spelling folded; whether also a literal is a secret."""
@@ -263,8 +264,8 @@ class ConfigEntry(Entry):
     @classmethod
     def _kind_that_is_written(cls, value: Any) -> Any:
         kind = value.get("Kind") if isinstance(value, Mapping) else None
-        if isinstance(kind, str) and kind in _NO_KINDS:
-            what, what_to_do = _NO_KINDS[kind]
+        if isinstance(kind, str) and kind in NO_KINDS:
+            what, what_to_do = NO_KINDS[kind]
             raise Mistake(f"is {kind}, which {what}", what_to_do, ("Kind",))
         return value
 

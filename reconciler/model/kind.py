@@ -243,3 +243,12 @@ class FiledKind(ImportableKind, Protocol):
     def in_file(self, file: str, text: str) -> Iterable[Live]:
         """The resources of this kind in the text of one file, nothing when it holds none. Raises ValueError when it cannot be read at all."""
         ...
+
+
+@runtime_checkable
+class DiscerningKind(FiledKind, Protocol):
+    """A kind that knows files which are often taken for its own."""
+
+    def what_else(self, text: str) -> str:
+        """What a file is that holds nothing of any kind, in words; empty when that is not known. Raises ValueError as :meth:`in_file`."""
+        ...

@@ -113,5 +113,56 @@ def test_two_files_that_disagree_are_named(imported):
 
 
 def test_an_empty_folder_is_an_error(imported):
-    with pytest.raises(ReconcilerError, match="nothing"):
+    with pytest.raises(ReconcilerError, match=r"has no \*.hcl and no \*.json"):
         imported({})
+
+
+def test_a_registration_is_an_external_service_and_nothing_else(imported):
+    check = {"CheckID": "db:tcp", "Name": "db", "ServiceID": "db", "Status": "passing", "Definition": {"TCP": "db:5432", "interval": "10s"}}
+    service = {"Service": "db", "Port": 5432, "Weights": {"Passing": 2, "Warning": 1}}
+    first = imported(
+        {
+            "short.json": json.dumps({"Node": "outside", "Address": "db.example.com", "Service": service, "Check": check}),
+            "snake.hcl": 'node = "two"\naddress = "10.0.0.2"\nservice { id = "x"\n service = "mail"\n port = 25\n tags = ["a"] }',
+            "portless.json": '{"Node": "outside", "Address": "db.example.com", "Service": {"Service": "none"}}',
+            "node.json": '{"Node": "bare", "Address": "10.0.0.3"}',
+        }
+    )
+    assert document(first.text)["external_services"] == {
+        "db": {
+            "node": "outside",
+            "address": "db.example.com",
+            "port": 5432,
+            "checks": {"db:tcp": {"name": "db", "status": "passing", "tcp": "db:5432", "interval": "10s"}},
+        },
+        "mail": {"node": "two", "address": "10.0.0.2", "port": 25, "id": "x", "tags": ["a"]},
+    }
+    assert "  # not said here, and left as it is: its Weights\n  db:\n" in first.text
+    assert dict(first.left_out) == {
+        "external-service/outside/none": "port is 0",
+        "external-node/bare": "no service lies on it, and a node is only declared with one",
+    }
+
+
+def test_what_is_not_for_a_manifest_is_said_once(imported):
+    first = imported(
+        {
+            "block.hcl": 'service {\n name = "web"\n port = 80\n}',
+            "blocks.hcl": 'services { name = "a" }\nservices { name = "b" }',
+            "list.json": '{"services": [{"name": "a", "port": 1}]}',
+            "agent.json": '{"data_dir": "/var/lib", "server": true}',
+            "typo.json": '{"Kind": "service-defalts", "Name": "x"}',
+            "made.json": '{"Kind": "bound-api-gateway", "Name": "x"}',
+            "other.json": '{"name": "left-pad", "version": "1.0"}',
+            "empty.hcl": "",
+        }
+    )
+    assert first.text.partition("# Left out:\n")[2] == (
+        "#   agent.json: settings of an agent, and no config entry among them\n"
+        "#   services of a local agent, which registers them itself: not for a manifest:\n"
+        "#     block.hcl\n#     blocks.hcl\n#     list.json\n"
+        "#   config-entry/bound-api-gateway/x: bound-api-gateway is made by Consul itself for an api-gateway\n"
+        "#   config-entry/service-defalts/x: there is no kind of config entries called service-defalts, did you mean service-defaults?\n"
+        "#   empty.hcl: empty\n"
+        "#   other.json: no ACL policy, no config entry and no registration of an external service in it\n"
+    )

@@ -29,6 +29,9 @@ _DEFINITION: Final = {
     "timeout": "Timeout",
     "deregister_critical_service_after": "DeregisterCriticalServiceAfter",
 }
+DEFINED: Final = frozenset(_DEFINITION.values())
+"""The keys of a definition that the manifest has words for, in Consul's spelling."""
+
 _DURATIONS: Final = frozenset({"interval", "timeout", "deregister_critical_service_after"})
 _TOP: Final = {"name": "Name", "notes": "Notes", "status": "Status", "output": "Output"}
 

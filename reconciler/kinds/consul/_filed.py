@@ -12,11 +12,16 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from reconciler.kinds.consul._hcl import Body, HclValue, Numeral, parse
+from reconciler.kinds.consul._registrations import is_registration
 from reconciler.kinds.consul._rules import NAMED, SCALARS, understand
+from reconciler.kinds.consul._spelling import folded, get
 from reconciler.model.value import JSON
 
 _NAMELESS: Final = frozenset({"acl", "acl-policy", "acl_policy", "policies", "policy", "rules"})
 """Files that are called after what they hold."""
+
+_SETTINGS: Final = ("acl", "bindaddr", "bootstrapexpect", "connect", "datacenter", "datadir", "encrypt", "ports", "retryjoin", "server")
+"""What nearly every agent's configuration has some of, with the spelling folded."""
 
 
 def documents(text: str) -> list[dict[str, JSON]]:
@@ -32,33 +37,32 @@ def documents(text: str) -> list[dict[str, JSON]]:
 def entries(text: str) -> Iterator[dict[str, JSON]]:
     """The config entries of a file, each with ``Kind`` and ``Name`` in this spelling; those of an agent's ``config_entries.bootstrap`` too."""
     for document in documents(text):
-        bootstrap = _get(_get(document, "configentries"), "bootstrap")
+        bootstrap = get(get(document, "configentries"), "bootstrap")
         for candidate in (document, *(bootstrap if isinstance(bootstrap, list) else [bootstrap])):
-            kind = _get(candidate, "kind")
-            name = _get(candidate, "name") or ("mesh" if kind == "mesh" else None)
+            kind = get(candidate, "kind")
+            name = get(candidate, "name") or ("mesh" if kind == "mesh" else None)
             if isinstance(kind, str) and isinstance(name, str):
-                yield {**{key: value for key, value in candidate.items() if _folded(key) not in ("kind", "name")}, "Kind": kind, "Name": name}
+                yield {**{key: value for key, value in candidate.items() if folded(key) not in ("kind", "name")}, "Kind": kind, "Name": name}
 
 
-def registrations(text: str) -> Iterator[tuple[dict[str, JSON], dict[str, JSON]]]:
-    """The nodes and services that bodies of ``/v1/catalog/register`` would register, as Consul would list them."""
+def what_it_is(text: str) -> str:
+    """What a file is that holds nothing for a manifest, in words; empty when it is nothing of Consul's. Raises ValueError as :func:`documents`."""
     for document in documents(text):
-        node, address, service = (_get(document, key) for key in ("node", "address", "service"))
-        name = _get(service, "service")
-        if not (isinstance(node, str) and isinstance(address, str) and isinstance(name, str)):
-            continue
-        yield (
-            {"Node": node, "Address": address, "Meta": _get(document, "nodemeta") or {}},
-            {
-                "ID": _get(service, "id") or name,
-                "Service": name,
-                "Kind": _get(service, "kind") or "",
-                "Port": _get(service, "port") or 0,
-                "Address": _get(service, "address") or "",
-                "Meta": _get(service, "meta") or {},
-                "Tags": _get(service, "tags") or [],
-            },
-        )
+        services = [document, *(_each(get(document, "service"))), *_each(get(document, "services"))]
+        if any(isinstance(get(service, "name"), str) and _is_definition(service, service is document) for service in services):
+            return "services of a local agent, which registers them itself: not for a manifest"
+        if any(get(document, key) is not None for key in _SETTINGS):
+            return "settings of an agent, and no config entry among them"
+    return ""
+
+
+def _is_definition(service: Mapping[str, JSON], is_alone: bool) -> bool:
+    return not is_alone or get(service, "port") is not None or get(service, "connect") is not None
+
+
+def _each(value: JSON) -> list[JSON]:
+    """What stands in a block, or in several of them."""
+    return value if isinstance(value, list) else [value]
 
 
 def policy_in_file(file: str, text: str) -> tuple[str, str, str] | None:
@@ -66,10 +70,10 @@ def policy_in_file(file: str, text: str) -> tuple[str, str, str] | None:
     found = documents(text)
     if len(found) != 1:
         return None
-    name, rules = _get(found[0], "name"), _get(found[0], "rules")
+    name, rules = get(found[0], "name"), get(found[0], "rules")
     if isinstance(name, str) and isinstance(rules, str):
-        return name, str(_get(found[0], "description") or ""), rules
-    return (_name(PurePath(file), text), "", text) if _are_rules(found[0]) else None
+        return name, str(get(found[0], "description") or ""), rules
+    return (_name(PurePath(file), text), "", text) if _are_rules(found[0]) and not is_registration(found[0]) else None
 
 
 def is_named(file: str) -> bool:
@@ -80,7 +84,7 @@ def is_named(file: str) -> bool:
 def _are_rules(document: Mapping[str, JSON]) -> bool:
     """Whether most of what stands at the top is an ACL rule; a service's definition and an agent's settings have some of the same names."""
     known = [key for key in document if key.lower() in (*SCALARS, *NAMED)]
-    is_definition = isinstance(_get(document.get("service"), "name"), str) or isinstance(_get(document, "acl"), Mapping)
+    is_definition = any(isinstance(get(one, "name"), str) for one in _each(document.get("service"))) or isinstance(get(document, "acl"), Mapping)
     return bool(known) and not is_definition and 2 * len(known) > len(document)
 
 
@@ -93,15 +97,6 @@ def _name(path: PurePath, text: str) -> str:
     else:
         base = f"{path.parent.name or 'imported'}-policy"
     return re.sub(r"[^A-Za-z0-9_-]+", "-", base)
-
-
-def _get(value: JSON, key: str) -> JSON:
-    """The value of ``key``, which is in lower case and has no underscores, in whatever spelling it stands."""
-    return next((v for k, v in value.items() if _folded(k) == key), None) if isinstance(value, Mapping) else None
-
-
-def _folded(key: str) -> str:
-    return key.replace("_", "").lower()
 
 
 def _plain(value: HclValue) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Final, get_args
+from typing import Any, ClassVar, Final
 
 from reconciler.kinds.consul._declaration import Declaration
 from reconciler.kinds.consul._entries import DECLARATIONS
@@ -17,7 +17,8 @@ from reconciler.kinds.consul._surroundings import Surroundings, entry_address
 from reconciler.kinds.consul._values import Reading
 from reconciler.kinds.consul._written import Written, written_entries
 from reconciler.manifest.loaded import LoadedManifest
-from reconciler.manifest.mesh import ConfigEntryKind
+from reconciler.manifest.mesh import NO_KINDS
+from reconciler.manifest.suggestion import closest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import LostRace, ManifestError
@@ -33,7 +34,6 @@ MADE_BY_CONSUL: Final = "bound-api-gateway"
 """The kind of entries that Consul makes, and lets nobody write."""
 
 _WITHOUT_SEGMENT: Final = ("mesh",)
-_KINDS: Final = frozenset(get_args(ConfigEntryKind))
 _FORMS: Final = tuple(declaration.form for declaration in DECLARATIONS.values())
 
 
@@ -128,7 +128,7 @@ class ConfigEntry:
         kind, name = live.raw["Kind"], live.raw["Name"]
         declaration = DECLARATIONS.get(kind)
         if declaration is None:
-            return Expression(services=(name,), why_not=f"{kind} is not supported yet")
+            return Expression(services=(name,), why_not=_why_not(kind))
         related = (*_linked(live.fields), *declaration.related(name, live.fields))
         services = (name, *dict.fromkeys(related)) if declaration.read not in ("", *_WITHOUT_SEGMENT) else ()
         fields = stated(live.fields, self.rules)
@@ -143,7 +143,14 @@ class ConfigEntry:
 
     def in_file(self, file: str, text: str) -> list[Live]:  # noqa: ARG002  # the text says it all
         """The entries of a file, in any spelling. Raises ValueError when it is neither HCL nor JSON."""
-        return [_found(e["Kind"], e["Name"], {"CreateIndex": 0, "ModifyIndex": 0, **e}) for e in entries(text) if e["Kind"] in _KINDS]
+        return [_found(e["Kind"], e["Name"], {"CreateIndex": 0, "ModifyIndex": 0, **e}) for e in entries(text)]
+
+
+def _why_not(kind: str) -> str:
+    if kind in NO_KINDS:
+        return f"{kind} {NO_KINDS[kind][0]}"
+    guess = closest(kind, DECLARATIONS)
+    return f"there is no kind of config entries called {kind}{f', did you mean {guess}?' if guess else ''}"
 
 
 def _conditionally(system: Consul, live: Live, write: Callable[[int], None]) -> None:

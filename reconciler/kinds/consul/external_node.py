@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
 from reconciler.kinds.consul._catalog import check_address, checks_of_the_node, is_agent, node_address, nodes_with_services, service_address
-from reconciler.kinds.consul._filed import registrations
+from reconciler.kinds.consul._filed import documents
 from reconciler.kinds.consul._free import FreeMapRules
 from reconciler.kinds.consul._order import planned
+from reconciler.kinds.consul._registrations import registrations
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import ExternalService
 from reconciler.model.address import Address
@@ -81,13 +82,16 @@ class ExternalNode:
 
     def express(self, live: Live, found: Found) -> Expression | None:  # noqa: ARG002  # it refers to nothing
         """The entries of its services say what it is; without one it cannot be said."""
-        if any(occupant.kind == "external-service" for occupant in live.occupants) or live.incarnation is None:
+        if any(occupant.kind == "external-service" for occupant in live.occupants):
             return None
         return Expression(why_not="no service lies on it, and a node is only declared with one")
 
     def in_file(self, file: str, text: str) -> list[Live]:  # noqa: ARG002  # the text says it all
         """The nodes that bodies of a registration would make. Raises ValueError when the file is neither HCL nor JSON."""
-        return [Live(self.address(n["Node"]), {"address": n["Address"], "meta": n["Meta"]}) for n, _ in registrations(text)]
+        return [
+            _live(self.address(node["Node"]), {"CreateIndex": 0, "ModifyIndex": 0, **node}, {"Services": services, "Checks": node["Checks"]})
+            for node, services in registrations(documents(text))
+        ]
 
 
 def _declared(manifest: LoadedManifest, address: Address, entries: list[tuple[str, ExternalService]]) -> Desired:

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Final
 from reconciler.kinds.consul import _checks
 from reconciler.kinds.consul._catalog import is_agent, node_address, nodes_with_services, service_address
 from reconciler.kinds.consul._external_entry import expressed
-from reconciler.kinds.consul._filed import registrations
+from reconciler.kinds.consul._filed import documents, what_it_is
 from reconciler.kinds.consul._free import FreeMapRules
 from reconciler.kinds.consul._order import planned
+from reconciler.kinds.consul._registrations import registrations
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import ExternalService as Entry
 from reconciler.model.address import Address
@@ -113,9 +114,14 @@ class ExternalService:
     def in_file(self, file: str, text: str) -> list[Live]:  # noqa: ARG002  # the text says it all
         """The body of a registration with ``/v1/catalog/register``. Raises ValueError when the file is neither HCL nor JSON."""
         return [
-            _live(service_address(node["Node"], service["ID"]), node, {"CreateIndex": 0, "ModifyIndex": 0, **service})
-            for node, service in registrations(text)
+            _live(service_address(node["Node"], service["ID"]), node, service)
+            for node, services in registrations(documents(text))
+            for service in services
         ]
+
+    def what_else(self, text: str) -> str:
+        """Whether it is for a local agent: services outside the mesh are often taken for such."""
+        return what_it_is(text)
 
 
 def _lost_fields(manifest: LoadedManifest, label: str, entry: Entry) -> Iterator[Diagnostic]:
