@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from reconciler.model.address import Address
-from reconciler.model.kind import InnerKind, Order, Wanted
+from reconciler.model.kind import Order, Wanted
 from reconciler.model.resource import Live
 from reconciler.systems.postgres import Postgres, Session
 
@@ -15,13 +16,20 @@ FIRST_OF_USERS = 16384
 """The first oid of what is not in every new database."""
 
 
-def read(kind: InnerKind, server: Postgres, wanted: Sequence[Wanted]) -> list[Live]:
-    """What is live of ``wanted``: one statement for the databases, and one inside each."""
+class Inside(ABC):
+    """Kinds whose resources lie inside databases."""
 
-    def ask(name: str, session: Session) -> list[Live]:
-        return list(kind.read_inside(session, [w for w in wanted if database_of(w.address) == name]))
+    @abstractmethod
+    def read_inside(self, session: Session, wanted: Sequence[Wanted]) -> Iterable[Live]:
+        """What is live of ``wanted`` in the database of ``session``, in one statement."""
 
-    return server.in_each_database({database_of(w.address) for w in wanted}, ask)
+    def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
+        """One statement for the databases, and one inside each."""
+
+        def ask(name: str, session: Session) -> list[Live]:
+            return list(self.read_inside(session, [w for w in wanted if database_of(w.address) == name]))
+
+        return system.in_each_database({database_of(w.address) for w in wanted}, ask)
 
 
 def database_of(address: Address) -> str:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final, LiteralString
 
 from reconciler.kinds.postgres._joining import acting_for
+from reconciler.kinds.postgres._on_server import still_there
 from reconciler.model.errors import LostRace, Rejected
 from reconciler.model.kind import Order
 from reconciler.model.value import Value
@@ -32,20 +33,14 @@ SELECT d.datname::text AS database, count(*) FILTER (WHERE s.deptype = 'o'
  WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = %(oid)s::oid
  GROUP BY d.oid, d.datname, d.datallowconn, d.datconnlimit ORDER BY 1 NULLS FIRST"""
 
-_OWNS_NOTHING: Final[LiteralString] = (
-    """
+_OWNS_NOTHING: Final[LiteralString] = """
 SELECT count(*) = 0 FROM pg_catalog.pg_shdepend s
  WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = %(oid)s::oid AND s.deptype = 'o'
    AND s.classid NOT IN ('pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)"""
-    ""
-)
-_OWNS_NOTHING_HERE: Final[LiteralString] = """
-SELECT count(*) = 0 FROM pg_catalog.pg_shdepend s
- WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = %(oid)s::oid AND s.deptype = 'o'
-   AND s.classid NOT IN ('pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)
-   AND s.dbid IN (0, (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()))"""
-_IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_roles r WHERE r.oid = %(oid)s::oid AND r.rolname::text = %(name)s"
-
+_HERE: Final[LiteralString] = " AND s.dbid IN (0, (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()))"
+_OWNS_NOTHING_HERE: Final[LiteralString] = _OWNS_NOTHING + _HERE
+IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_roles r WHERE r.oid = %(oid)s::oid AND r.rolname::text = %(name)s"
+"""Whether a role still is what was planned against."""
 
 # Whoever owns what the role has rights on: only he, or who acts for him, can take them back.
 _GRANTED_BY: Final[LiteralString] = """
@@ -72,7 +67,7 @@ def remove(server: Postgres, order: Order) -> None:
     known_in = server.query(_KNOWN_IN, {"oid": oid})
     heir = _existing_heir(server, order)
     _demand_droppable(known_in, allow_data_loss=order.allow_data_loss, heir=heir)
-    is_the_one = Condition(_IS_THE_ONE, {"oid": oid, "name": name}, f"{name} was dropped or made anew meanwhile: run again")
+    is_the_one = still_there(IS_THE_ONE, oid, name)
     join = () if rows[0]["is_mine"] else (_join(server, name),)
     steps = (is_the_one, *join, *_disowning(name, oid, heir, allow_data_loss=order.allow_data_loss))
     databases = [row["database"] for row in known_in if row["database"] is not None]

@@ -18,16 +18,17 @@ from typing import ClassVar, Final, LiteralString
 from reconciler.kinds.postgres import _contents, _unsaid
 from reconciler.kinds.postgres._joining import acting_for
 from reconciler.kinds.postgres._locale import normal_encoding, normal_locale
+from reconciler.kinds.postgres._on_server import OnServer, still_there
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import Database
 from reconciler.model.address import Address
 from reconciler.model.errors import LostRace, Rejected, Unreachable
 from reconciler.model.importing import Expression, Found, stated
-from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.kind import FieldRules, Made, Order, Wanted
 from reconciler.model.record import State
-from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
+from reconciler.model.resource import Dependant, Desired, Live, System
 from reconciler.model.value import Value
-from reconciler.systems.postgres import Condition, InUse, Name, Postgres, Row, Statement, joined, sql
+from reconciler.systems.postgres import InUse, Name, Postgres, Row, Statement, joined, sql
 
 _INVALID: Final = -2
 _PATIENCE_S: Final = 30.0
@@ -64,11 +65,10 @@ SELECT a.usename::text AS role, a.application_name AS application, pg_catalog.ho
  GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3"""
 
 
-class PostgresDatabase:
+class PostgresDatabase(OnServer):
     """Databases."""
 
     name: ClassVar[str] = "database"
-    system: ClassVar[SystemType] = "postgres"
     covers: ClassVar[frozenset[str]] = frozenset({"databases"})
     rules: ClassVar[FieldRules] = FieldRules(
         immutable=frozenset({"encoding", "lc_collate", "lc_ctype"}),
@@ -76,11 +76,6 @@ class PostgresDatabase:
         defaults={"connection_limit": -1},
         only_for_creation=frozenset({"template"}),
     )
-    replaces: ClassVar[bool] = False
-
-    def address(self, *segments: str) -> Address:
-        """Postgres minds the case of names."""
-        return Address.of(self.name, *segments)
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
         """The databases under ``databases``. A database needs its owner, and comes after its template when that is declared too."""
@@ -94,11 +89,6 @@ class PostgresDatabase:
                 manifest.place("databases", label), needs=owner, must_exist=owner, after=template, on_removal=database.on_removal,
                 protect=database.protect, adopt=database.adopt,
             )  # fmt: skip
-
-    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
-        """None in Consul."""
-        del wanted, write
-        return ()
 
     def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
         """One statement for all, and one inside each that is leaving."""
@@ -129,7 +119,7 @@ class PostgresDatabase:
             statements.append(sql("ALTER DATABASE {} OWNER TO {}", Name(name), Name(order.fields["owner"])))
         if "connection_limit" in changed:
             statements.append(sql("ALTER DATABASE {} CONNECTION LIMIT {}", Name(name), order.fields["connection_limit"]))
-        unchanged = Condition(_IS_THE_ONE, {"oid": incarnation, "name": name}, f"{order.address} was dropped or made anew meanwhile: run again")
+        unchanged = still_there(_IS_THE_ONE, incarnation, name, order.address)
         if statements:
             with (
                 acting_for(system, order.fields.get("owner", system.me.name), _GIVE),

@@ -12,14 +12,15 @@ from typing import ClassVar, Final, LiteralString
 from reconciler.kinds.postgres import _inside
 from reconciler.kinds.postgres._inner_entry import open_databases, part
 from reconciler.kinds.postgres._joining import acting_for
+from reconciler.kinds.postgres._on_server import OnServer
 from reconciler.kinds.postgres._privileges import Goal, Held, counts_as_there, goal, grouped, statement, steps
 from reconciler.manifest.database_objects import PUBLIC, default_objects, normal_grantee, normal_privileges, parse_default_objects
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
-from reconciler.model.resource import Desired, Live, System, SystemType
+from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.resource import Desired, Live, System
 from reconciler.systems.postgres import Name, Postgres, Row, Session, Statement, sql
 
 # pg_default_acl's letter for each type of object, and acldefault's
@@ -59,18 +60,12 @@ SELECT DISTINCT o.rolname::text AS owner, a.defaclobjtype::text AS letter, n.nsp
 _OF_LETTERS: Final = {"r": "tables", "S": "sequences", "f": "functions", "T": "types", "n": "schemas"}
 
 
-class DatabaseDefaultPrivilege:
+class DatabaseDefaultPrivilege(_inside.Inside, OnServer):
     """Rights on objects to come."""
 
     name: ClassVar[str] = "db-default-privilege"
-    system: ClassVar[SystemType] = "postgres"
     covers: ClassVar[frozenset[str]] = frozenset({"databases.default_privileges"})
     rules: ClassVar[FieldRules] = FieldRules()
-    replaces: ClassVar[bool] = False
-
-    def address(self, *segments: str) -> Address:
-        """Postgres minds the case of names."""
-        return Address.of(self.name, *segments)
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
         """The entries under ``databases.*.default_privileges``; each needs its database, both roles, and its schema where that is declared."""
@@ -90,15 +85,6 @@ class DatabaseDefaultPrivilege:
                     # what this run makes gets the rights that are written for it, and no others
                     adopt=entry.adopt, after=frozenset(Address.of("db-schema", *at, name) for name in declared),
                 )  # fmt: skip
-
-    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
-        """None in Consul."""
-        del wanted, write
-        return ()
-
-    def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
-        """One statement for the databases, and one inside each."""
-        return _inside.read(self, system, wanted)
 
     def read_inside(self, session: Session, wanted: Sequence[Wanted]) -> Iterable[Live]:
         """One statement for all default privileges of a database."""

@@ -12,14 +12,16 @@ from typing import ClassVar, Final, LiteralString
 from reconciler.kinds.postgres import _inside
 from reconciler.kinds.postgres._inner_entry import found_everywhere, part
 from reconciler.kinds.postgres._joining import acting_for
+from reconciler.kinds.postgres._named import Named
+from reconciler.kinds.postgres._on_server import OnServer
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
-from reconciler.model.errors import AlreadyExists, LostRace, Rejected
+from reconciler.model.errors import AlreadyExists, LostRace
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
-from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
+from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.resource import Dependant, Desired, Live, System
 from reconciler.model.value import Value
-from reconciler.systems.postgres import Condition, Name, Postgres, Row, Session, Statement, sql
+from reconciler.systems.postgres import Name, Postgres, Row, Session, Statement, sql
 
 # What uses it: what depends on it or on one of its objects and is not one of them.
 _EXTENSIONS: Final[LiteralString] = """
@@ -38,20 +40,15 @@ SELECT e.oid::text AS oid, e.extname::text AS name, e.extversion AS version, n.n
   FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname::text = ANY(%(wanted)s::text[])"""
 _IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_extension e WHERE e.oid::text = %(oid)s AND e.extname::text = %(name)s"
 _NAMES: Final[LiteralString] = "SELECT e.extname::text AS name FROM pg_catalog.pg_extension e WHERE e.oid >= 16384 ORDER BY 1"
+_NAMED: Final = Named("EXTENSION", _EXTENSIONS, _IS_THE_ONE, "something uses it")
 
 
-class DatabaseExtension:
+class DatabaseExtension(_inside.Inside, OnServer):
     """Extensions."""
 
     name: ClassVar[str] = "db-extension"
-    system: ClassVar[SystemType] = "postgres"
     covers: ClassVar[frozenset[str]] = frozenset({"databases.extensions"})
     rules: ClassVar[FieldRules] = FieldRules(keeps=frozenset({"schema", "version"}))
-    replaces: ClassVar[bool] = False
-
-    def address(self, *segments: str) -> Address:
-        """Postgres minds the case of names."""
-        return Address.of(self.name, *segments)
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
         """The extensions under ``databases.*.extensions``; each needs its database, and its schema where that is declared."""
@@ -71,15 +68,6 @@ class DatabaseExtension:
                     needs=frozenset(needs), on_removal=extension.on_removal, protect=extension.protect, adopt=extension.adopt,
                 )  # fmt: skip
 
-    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
-        """None in Consul."""
-        del wanted, write
-        return ()
-
-    def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
-        """One statement for the databases, and one inside each."""
-        return _inside.read(self, system, wanted)
-
     def read_inside(self, session: Session, wanted: Sequence[Wanted]) -> Iterable[Live]:
         """One statement for all extensions of a database; what uses those that are leaving included."""
         by_name = {w.address.segments[2]: w for w in wanted}
@@ -91,7 +79,7 @@ class DatabaseExtension:
         database, name = order.address.segments[1:]
         fields = order.fields
         with system.changing(database) as session:
-            existing = _find(session, name)
+            existing = _NAMED.find(session, name)
             if existing is not None and int(existing["oid"]) >= _inside.FIRST_OF_USERS:
                 raise AlreadyExists(f"the database {database} has an extension {name} by now: plan again")
             if existing is not None:
@@ -102,7 +90,7 @@ class DatabaseExtension:
                 statements = [sql("CREATE EXTENSION {}{}{}", Name(name), schema, version)]
             if statements:
                 session.run(*statements)
-            made = _find(session, name)
+            made = _NAMED.find(session, name)
         if made is None:
             raise LostRace(f"the extension {name} was dropped by somebody else meanwhile: run again")
         return Made(made["oid"])
@@ -112,9 +100,9 @@ class DatabaseExtension:
         database, name = order.address.segments[1:]
         live = order.live
         incarnation = live.incarnation if live else None
-        unchanged = Condition(_IS_THE_ONE, {"oid": incarnation, "name": name}, f"{order.address} was dropped or made anew meanwhile: run again")
+        unchanged = _NAMED.unchanged(order.address, incarnation)
         with system.changing(database) as session:
-            existing = _find(session, name)
+            existing = _NAMED.find(session, name)
             changed = {path[0]: order.fields[path[0]] for path in order.changed}
             with acting_for(system, existing["owner"] if existing else system.me.name, "change an extension of"):
                 session.run(*_alterations(name, changed), only_if=unchanged)
@@ -122,20 +110,7 @@ class DatabaseExtension:
 
     def delete(self, system: Postgres, order: Order) -> None:
         """DROP EXTENSION; only with consent to the loss what uses it goes too."""
-        name = order.address.segments[2]
-        with _inside.deleting(system, order) as session:
-            existing = _find(session, name) if session else None
-            if session is None or existing is None:
-                return
-            unchanged = Condition(_IS_THE_ONE, {"oid": existing["oid"], "name": name}, f"{name} was dropped or made anew meanwhile: run again")
-            if order.live is not None and order.live.incarnation != existing["oid"]:
-                raise LostRace(unchanged.otherwise)
-            how = sql("CASCADE" if order.allow_data_loss else "RESTRICT")
-            with acting_for(system, existing["owner"], "drop an extension of"):
-                try:
-                    session.run(sql("DROP EXTENSION {} {}", Name(name), how), only_if=unchanged)
-                except Rejected as fault:
-                    raise Rejected(f"something uses it ({fault}): plan again to see what would be lost") from fault
+        _NAMED.drop(system, order)
 
     def find(self, system: Postgres) -> list[Live]:
         """Every extension that somebody installed, in every database."""
@@ -148,11 +123,6 @@ class DatabaseExtension:
 
 
 KIND = DatabaseExtension()
-
-
-def _find(session: Session, name: str) -> Row | None:
-    rows = session.query(_EXTENSIONS, {"wanted": [name], "leaving": []})
-    return rows[0] if rows else None
 
 
 def _alterations(name: str, changed: dict[str, Value]) -> list[Statement]:

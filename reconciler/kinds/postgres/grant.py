@@ -14,6 +14,7 @@ from reconciler.kinds.postgres import _grant_catalogue, _inside
 from reconciler.kinds.postgres._grant_entry import Given, granted, sets
 from reconciler.kinds.postgres._inner_entry import open_databases
 from reconciler.kinds.postgres._joining import acting_for, owner_in
+from reconciler.kinds.postgres._on_server import OnServer
 from reconciler.kinds.postgres._privileges import Goal, Held, Step, counts_as_there, goal, grouped, statement, steps
 from reconciler.manifest.database_objects import PUBLIC, DatabaseObject, normal_grantee, normal_privileges
 from reconciler.manifest.databases import Database
@@ -21,23 +22,17 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
-from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
+from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.resource import Dependant, Desired, Live, System
 from reconciler.systems.postgres import Name, Postgres, Row, Session, Statement, joined, sql
 
 
-class DatabaseGrant:
+class DatabaseGrant(_inside.Inside, OnServer):
     """Rights on what is in a database."""
 
     name: ClassVar[str] = "db-grant"
-    system: ClassVar[SystemType] = "postgres"
     covers: ClassVar[frozenset[str]] = frozenset({"databases.grants"})
     rules: ClassVar[FieldRules] = FieldRules(defaults={"grantable": False})
-    replaces: ClassVar[bool] = False
-
-    def address(self, *segments: str) -> Address:
-        """Postgres minds the case of names."""
-        return Address.of(self.name, *segments)
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
         """The grants under ``databases.*.grants``. Each needs its database, its grantee, and its schema where that is declared."""
@@ -55,15 +50,6 @@ class DatabaseGrant:
                         manifest.place("databases", label, "grants", grantee, text), needs=roles | _around(database, one.within), must_exist=roles,
                         on_removal=grant.on_removal, protect=grant.protect, adopt=grant.adopt, after=_before(database, who),
                     )  # fmt: skip
-
-    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
-        """None in Consul."""
-        del wanted, write
-        return ()
-
-    def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
-        """One statement for the databases, and one inside each."""
-        return _inside.read(self, system, wanted)
 
     def read_inside(self, session: Session, wanted: Sequence[Wanted]) -> Iterable[Live]:
         """One statement for all grants of a database."""

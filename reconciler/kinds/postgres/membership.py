@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, LiteralString
 
+from reconciler.kinds.postgres._on_server import OnServer
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
-from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
+from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.resource import Dependant, Desired, Live, System
 from reconciler.model.value import Value
 from reconciler.systems.postgres import Name, Postgres, Row, Statement, joined, sql
 
@@ -40,18 +41,12 @@ SELECT DISTINCT r.rolname::text AS role, m.rolname::text AS member FROM pg_catal
  WHERE m.rolname !~ '^pg_' AND m.rolname <> 'postgres' AND m.oid <> 10 ORDER BY 1, 2"""
 
 
-class DatabaseMembership:
+class DatabaseMembership(OnServer):
     """Memberships of roles in roles."""
 
     name: ClassVar[str] = "db-membership"
-    system: ClassVar[SystemType] = "postgres"
     covers: ClassVar[frozenset[str]] = frozenset({"db_roles.member_of"})
     rules: ClassVar[FieldRules] = FieldRules(keeps=frozenset({"inherit", "set"}))
-    replaces: ClassVar[bool] = False
-
-    def address(self, *segments: str) -> Address:
-        """Postgres minds the case of names."""
-        return Address.of(self.name, *segments)
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
         """The memberships under ``db_roles.*.member_of``; the options of the member's entry are theirs."""
@@ -64,11 +59,6 @@ class DatabaseMembership:
                     manifest.place("db_roles", label, "member_of", role), needs=roles, must_exist=roles,
                     on_removal=member.on_removal, protect=member.protect, adopt=member.adopt,
                 )  # fmt: skip
-
-    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
-        """None in Consul."""
-        del wanted, write
-        return ()
 
     def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
         """One statement for all."""

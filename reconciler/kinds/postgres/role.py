@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from typing import ClassVar, Final, LiteralString
 
 from reconciler.kinds.postgres import _role_dependants, _role_entry, _role_removal, _role_settings, _unsaid
+from reconciler.kinds.postgres._on_server import OnServer, still_there
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import DbRole
-from reconciler.model.address import Address
 from reconciler.model.importing import Expression, Found, stated
-from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
-from reconciler.model.resource import Desired, Live, System, SystemType
+from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.resource import Desired, Live, System
 from reconciler.model.secret import Hidden, Reference, Secret
 from reconciler.model.value import Value
 from reconciler.systems import scram
-from reconciler.systems.postgres import Condition, Name, Postgres, Row, Statement, joined, sql
+from reconciler.systems.postgres import Name, Postgres, Row, Statement, joined, sql
 
 _FLAGS: Final[Mapping[str, tuple[LiteralString, LiteralString]]] = {
     "login": ("LOGIN", "NOLOGIN"),
@@ -56,21 +56,14 @@ _WITHOUT_PASSWORDS: Final[LiteralString] = (
     _ROLES + "NULL::text AS password FROM pg_catalog.pg_roles r WHERE r.rolname::text = ANY(%(wanted)s::text[])"
 )
 _EVERY_NAME: Final[LiteralString] = "SELECT r.rolname::text AS name FROM pg_catalog.pg_roles r ORDER BY 1"
-_IS_THE_ONE: Final[LiteralString] = "SELECT count(*) = 1 FROM pg_catalog.pg_roles r WHERE r.oid::text = %(oid)s AND r.rolname::text = %(name)s"
 
 
-class DatabaseRole:
+class DatabaseRole(OnServer):
     """Roles."""
 
     name: ClassVar[str] = "db-role"
-    system: ClassVar[SystemType] = "postgres"
     covers: ClassVar[frozenset[str]] = frozenset({"db_roles", "db_roles.reassign_to"})
     rules: ClassVar[FieldRules] = _role_settings.SettingRules(defaults=_DEFAULTS, not_compared=frozenset({"reassign_to"}))
-    replaces: ClassVar[bool] = False
-
-    def address(self, *segments: str) -> Address:
-        """Postgres minds the case of names."""
-        return Address.of(self.name, *segments)
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
         """The roles under ``db_roles``."""
@@ -83,11 +76,6 @@ class DatabaseRole:
                 self.address(role.server, role.name), System("postgres", role.server), fields, label, manifest.place("db_roles", label),
                 needs=needs, must_exist=needs, on_removal=role.on_removal, protect=role.protect, adopt=role.adopt,
             )  # fmt: skip
-
-    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
-        """None in Consul."""
-        del wanted, write
-        return ()
 
     def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
         """One statement for all, and what is lost with those that are leaving."""
@@ -123,7 +111,7 @@ class DatabaseRole:
         names = [path[1] for path in order.changed if path[0] == "settings"]
         statements += _role_settings.assignments(role, order.fields.get("settings", {}), names)
         incarnation = live.incarnation if live else None
-        unchanged = Condition(_IS_THE_ONE, {"oid": incarnation, "name": role}, f"{order.address} was dropped or made anew meanwhile: run again")
+        unchanged = still_there(_role_removal.IS_THE_ONE, incarnation, role, order.address)
         if statements:
             system.run(*statements, only_if=unchanged)
         witness = live.witness if live else None

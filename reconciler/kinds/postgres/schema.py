@@ -11,13 +11,15 @@ from typing import ClassVar, Final, LiteralString
 from reconciler.kinds.postgres import _inside
 from reconciler.kinds.postgres._inner_entry import found_everywhere, part
 from reconciler.kinds.postgres._joining import acting_for, owner_in
+from reconciler.kinds.postgres._named import Named
+from reconciler.kinds.postgres._on_server import OnServer
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
-from reconciler.model.errors import AlreadyExists, LostRace, Rejected
+from reconciler.model.errors import AlreadyExists, LostRace
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
-from reconciler.model.resource import Dependant, Desired, Live, System, SystemType
-from reconciler.systems.postgres import Condition, Name, Postgres, Row, Session, sql
+from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.resource import Dependant, Desired, Live, System
+from reconciler.systems.postgres import Name, Postgres, Row, Session, sql
 
 # What lies in it, by type. What belongs to an extension goes with that; sequences of columns and all else that hangs on a table are not counted.
 _SCHEMAS: Final[LiteralString] = """
@@ -36,20 +38,15 @@ _NAMES: Final[LiteralString] = """
 SELECT n.nspname::text AS name FROM pg_catalog.pg_namespace n
  WHERE n.oid >= 16384 AND n.nspname !~ '^pg_' AND NOT EXISTS (
    SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e') ORDER BY 1"""
+_NAMED: Final = Named("SCHEMA", _SCHEMAS, _IS_THE_ONE, "it is not empty")
 
 
-class DatabaseSchema:
+class DatabaseSchema(_inside.Inside, OnServer):
     """Schemas."""
 
     name: ClassVar[str] = "db-schema"
-    system: ClassVar[SystemType] = "postgres"
     covers: ClassVar[frozenset[str]] = frozenset({"databases.schemas"})
     rules: ClassVar[FieldRules] = FieldRules(keeps=frozenset({"owner"}))
-    replaces: ClassVar[bool] = False
-
-    def address(self, *segments: str) -> Address:
-        """Postgres minds the case of names."""
-        return Address.of(self.name, *segments)
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
         """The schemas under ``databases.*.schemas``; each needs its database and its owner."""
@@ -63,15 +60,6 @@ class DatabaseSchema:
                     on_removal=schema.on_removal, protect=schema.protect, adopt=schema.adopt,
                 )  # fmt: skip
 
-    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
-        """None in Consul."""
-        del wanted, write
-        return ()
-
-    def read(self, system: Postgres, wanted: Sequence[Wanted]) -> Iterable[Live]:
-        """One statement for the databases, and one inside each."""
-        return _inside.read(self, system, wanted)
-
     def read_inside(self, session: Session, wanted: Sequence[Wanted]) -> Iterable[Live]:
         """One statement for all schemas of a database; what is in those that are leaving included."""
         by_name = {w.address.segments[2]: w for w in wanted}
@@ -83,13 +71,13 @@ class DatabaseSchema:
         database, name = order.address.segments[1:]
         owner = order.fields.get("owner")
         with system.changing(database) as session, acting_for(system, owner or system.me.name, "give a schema to"):
-            existing = _find(session, name)
+            existing = _NAMED.find(session, name)
             if existing is not None and int(existing["oid"]) >= _inside.FIRST_OF_USERS:
                 raise AlreadyExists(f"the database {database} has a schema {name} by now: plan again")
             if existing is not None:
                 return self._take(system, session, order, existing)
             session.run(sql("CREATE SCHEMA {}{}", Name(name), sql(" AUTHORIZATION {}", Name(owner)) if owner else sql("")))
-            made = _find(session, name)
+            made = _NAMED.find(session, name)
         if made is None:
             raise LostRace(f"the schema {name} was dropped by somebody else meanwhile: run again")
         return Made(made["oid"])
@@ -106,7 +94,7 @@ class DatabaseSchema:
         database, name = order.address.segments[1:]
         live = order.live
         incarnation = live.incarnation if live else None
-        unchanged = Condition(_IS_THE_ONE, {"oid": incarnation, "name": name}, f"{order.address} was dropped or made anew meanwhile: run again")
+        unchanged = _NAMED.unchanged(order.address, incarnation)
         owner, before = order.fields["owner"], owner_in(system, live.fields["owner"], database) if live else order.fields["owner"]
         with (
             system.changing(database) as session,
@@ -118,20 +106,7 @@ class DatabaseSchema:
 
     def delete(self, system: Postgres, order: Order) -> None:
         """DROP SCHEMA; only with consent to the loss what is in it goes too."""
-        name = order.address.segments[2]
-        with _inside.deleting(system, order) as session:
-            existing = _find(session, name) if session else None
-            if session is None or existing is None:
-                return
-            unchanged = Condition(_IS_THE_ONE, {"oid": existing["oid"], "name": name}, f"{name} was dropped or made anew meanwhile: run again")
-            if order.live is not None and order.live.incarnation != existing["oid"]:
-                raise LostRace(unchanged.otherwise)
-            how = sql("CASCADE" if order.allow_data_loss else "RESTRICT")
-            with acting_for(system, owner_in(system, existing["owner"], _inside.database_of(order.address)), "drop a schema of"):
-                try:
-                    session.run(sql("DROP SCHEMA {} {}", Name(name), how), only_if=unchanged)
-                except Rejected as fault:
-                    raise Rejected(f"it is not empty ({fault}): plan again to see what would be lost") from fault
+        _NAMED.drop(system, order)
 
     def find(self, system: Postgres) -> list[Live]:
         """Every schema that somebody made, in every database."""
@@ -144,11 +119,6 @@ class DatabaseSchema:
 
 
 KIND = DatabaseSchema()
-
-
-def _find(session: Session, name: str) -> Row | None:
-    rows = session.query(_SCHEMAS, {"wanted": [name], "leaving": []})
-    return rows[0] if rows else None
 
 
 def _live(row: Row, wanted: Wanted) -> Live:
