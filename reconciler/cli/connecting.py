@@ -28,12 +28,15 @@ def connected(
 ) -> Iterator[tuple[Connections, Log]]:
     """Connections for the manifest, its warnings said, and the log. Nothing is connected before it is needed. ``loaded`` is one that was loaded."""
     loaded = loaded or load_target(target)
+    from reconciler.cli.passwords import can_ask, this_node
     from reconciler.engine.operations import Connections
 
     log = open_log(output)
     try:
         log.info("manifest loaded", name=loaded.name, files=" ".join(target.files))
-        with Connections(loaded, os.environ, timeout_s, log.of_a_system if log else None) as connections:
+        with Connections(loaded, os.environ, timeout_s, log.of_a_system if log else None, this_node()) as connections:
+            if can_ask():
+                connections.prepare()  # a question now, and not into the middle of what is shown later
             yield connections, log
     finally:
         log.close()

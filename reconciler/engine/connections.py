@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from reconciler.credentials.node import MeshNode
+from reconciler.credentials.sources import resolve
 from reconciler.manifest.features import LOCAL
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.resource import CONSUL, System
 from reconciler.model.secret import Reference, Secret, SecretSource
 from reconciler.systems.consul.client import Consul
-from reconciler.systems.consul.connection import consul_settings
+from reconciler.systems.consul.connection import consul_settings, fit_for_a_header
 from reconciler.systems.host import Host, LocalHost, RemoteHost, SshSettings, SshShell
-from reconciler.systems.secret_sources import resolve
 
 if TYPE_CHECKING:
     from reconciler.systems.postgres import Postgres
@@ -25,14 +27,23 @@ if TYPE_CHECKING:
 class Connections:
     """Consul, the Postgres servers and the hosts of a manifest. A context manager; leaving it closes them.
 
-    ``environ`` is where CONSUL_*, PG* and ``{env: …}`` are looked up. ``timeout_s`` overrides the manifest's timeout of one request.
+    ``environ`` is where CONSUL_*, PG* and ``{env: …}`` are looked up. ``timeout_s`` overrides the manifest's timeout of one request. ``node`` is
+    where a token is looked for when nobody gave one; without it nowhere.
     """
 
-    def __init__(self, loaded: LoadedManifest, environ: Mapping[str, str] | None = None, timeout_s: float | None = None, log: Any = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedManifest,
+        environ: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        log: Any = None,
+        node: MeshNode | None = None,
+    ) -> None:
         self.loaded = loaded
         self.environ = os.environ if environ is None else environ
         self._timeout_s = timeout_s
         self._log = log
+        self._node = node
         self._consul: Consul | None = None
         self._postgres: dict[str, Postgres] = {}
         self._hosts: dict[str, Host] = {}
@@ -53,6 +64,10 @@ class Connections:
         if self._consul is not None:
             self._consul.close()
 
+    def prepare(self) -> None:
+        """Ask what may have to be asked of the person at the terminal; nothing is connected."""
+        _ = self.consul
+
     @property
     def consul(self) -> Consul:
         """The Consul agent that the manifest, or else the environment, names."""
@@ -60,6 +75,9 @@ class Connections:
             settings = consul_settings(
                 self.loaded.manifest.consul, self.environ, self.secret, directory=self.loaded.directory, timeout_s=self._timeout_s
             )
+            # Only to an agent of this node: the token of one mesh must not be sent to whatever address a manifest names.
+            if settings.token is None and self._node is not None and settings.is_on_this_machine and (found := self._node.token()):
+                settings = replace(settings, token=fit_for_a_header(*found), token_from=found[1])
             self._consul = Consul(settings, log=self._log)
         return self._consul
 

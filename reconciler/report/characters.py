@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 _NAMED: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_ASCII: Final = str.maketrans({"→": "->", "»": ">>", "×": "x", "…": "..."})
+_ASCII: Final = str.maketrans({"→": "->", "✓": "+", "»": ">>", "×": "x", "…": "..."})
 
 
 def visible(text: str) -> str:

@@ -21,7 +21,7 @@ LONGEST_BYTES: Final = 1 << 20
 
 
 def resolve(source: SecretSource, directory: Path, environ: Mapping[str, str]) -> Secret:
-    """The secret behind a reference.
+    """The secret behind a reference to the environment, a file or a command.
 
     ``directory`` is what relative paths of files are relative to, and where commands run; commands get ``environ``. One newline at the end of a
     file or of a command's output is dropped. Raises ReconcilerError when there is none, or an empty one: that is never meant.
@@ -32,7 +32,7 @@ def resolve(source: SecretSource, directory: Path, environ: Mapping[str, str]) -
         return _from_file(source.argument, directory)
     if source.form == "exec":
         return _from_command(source.argument, directory, environ)
-    raise ReconcilerError("bootstrap_token is not supported yet: use env, file or exec")
+    raise ValueError(f"{source.form} is resolved by reconciler.credentials")
 
 
 def _from_environment(name: str, environ: Mapping[str, str]) -> Secret:

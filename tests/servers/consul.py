@@ -32,7 +32,8 @@ class ConsulServer(ConsulApi):
 
     ``extra``: HCL that is read after our own configuration. ``persistent``: keeps its state on disk, so that :meth:`restart` finds it again (the
     other one is in memory, as with ``-dev``). ``tls``: also serves HTTPS, see ``ca_file`` and the others. ``unix_socket``: also serves on that path.
-    ``grpc``: also serves xDS, for Envoy.
+    ``grpc``: also serves xDS, for Envoy. ``bootstrapped``: False for one that has no management token yet, so that ``token``
+    means nothing.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class ConsulServer(ConsulApi):
         tls: bool = False,
         unix_socket: bool = False,
         grpc: bool = False,
+        bootstrapped: bool = True,
         datacenter: str = "dc1",
         binary: Path | None = None,
     ) -> None:
         self.token = str(uuid.uuid4())
         self.datacenter = datacenter
-        self._extra, self._persistent, self._grpc = extra, persistent, grpc
+        self._extra, self._persistent, self._grpc, self._bootstrapped = extra, persistent, grpc, bootstrapped
         self._binary = binary
         self._process: Supervised | None = None
         self.folder = fresh_folder("consul", None)
@@ -139,7 +141,7 @@ class ConsulServer(ConsulApi):
             "ports": self._ports,
             "disable_update_check": True,
             "connect": {"enabled": True},
-            "acl": {"enabled": True, "default_policy": "deny", "tokens": {"initial_management": self.token}},
+            "acl": {"enabled": True, "default_policy": "deny", "tokens": {"initial_management": self.token} if self._bootstrapped else {}},
         }
         if self._persistent:
             configuration |= {"server": True, "bootstrap_expect": 1, "data_dir": str(self.folder / "state"), "performance": {"raft_multiplier": 1}}
@@ -163,9 +165,9 @@ class ConsulServer(ConsulApi):
         try:
             return (
                 self.request("GET", "/v1/status/leader").body not in ("", None)
-                and self.request("GET", "/v1/acl/token/self").status == 200
-                and bool(self.request("GET", "/v1/connect/ca/roots").body["TrustDomain"])
-                and bool(self.request("GET", "/v1/catalog/node-services/test-server").body["Services"])
+                and (not self._bootstrapped or self.request("GET", "/v1/acl/token/self").status == 200)
+                and bool(self.request("GET", "/v1/connect/ca/roots", token=None if self._bootstrapped else "").body["TrustDomain"])
+                and (not self._bootstrapped or bool(self.request("GET", "/v1/catalog/node-services/test-server").body["Services"]))
             )
         except (OSError, http.client.HTTPException, TypeError, KeyError):
             return False

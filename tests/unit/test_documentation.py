@@ -98,7 +98,7 @@ def test_every_pointer_in_the_code_leads_to_a_section():
 def test_every_decision_is_numbered_in_order():
     names = [page.name for page in PAGES if page.parent.name == "decisions"]
     assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
-    assert [f"# {int(name[:4])}. " for name in names] == [text_of(ROOT / "docs" / "decisions" / name)[:5] for name in names]
+    assert [name for name in names if not text_of(ROOT / "docs" / "decisions" / name).startswith(f"# {int(name[:4])}. ")] == []
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------------------------

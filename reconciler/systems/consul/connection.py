@@ -100,6 +100,11 @@ class ConsulSettings:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.prefix}"
 
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether the agent is reached without leaving the machine, as its address says."""
+        return bool(self.socket) or self.host in ("localhost", "::1") or re.fullmatch(r"127(?:\.[0-9]{1,3}){3}", self.host) is not None
+
 
 def consul_settings(
     section: Section | None,
@@ -178,15 +183,16 @@ def _basic_auth(environ: Mapping[str, str]) -> Secret | None:
 
 
 def _token(section: Section | None, environ: Mapping[str, str], secret: Callable[[Any], Secret]) -> tuple[Secret | None, str]:
-    """The token and where it came from. The file wins over the variable, as in the consul command."""
+    """The token and where it came from. The file wins over the variable, as in the consul command; SETUP_CONSUL_TOKEN is service-discover's."""
     if section is not None and section.token is not None:
-        return _fit_for_a_header(secret(section.token), "consul.token"), "consul.token"
+        return fit_for_a_header(secret(section.token), "consul.token"), "consul.token"
     if path := environ.get("CONSUL_HTTP_TOKEN_FILE", ""):
         text = _token_file(path)
         if text:
-            return _fit_for_a_header(Secret(text), "CONSUL_HTTP_TOKEN_FILE"), "CONSUL_HTTP_TOKEN_FILE"
-    if text := environ.get("CONSUL_HTTP_TOKEN", ""):
-        return _fit_for_a_header(Secret(text), "CONSUL_HTTP_TOKEN"), "CONSUL_HTTP_TOKEN"
+            return fit_for_a_header(Secret(text), "CONSUL_HTTP_TOKEN_FILE"), "CONSUL_HTTP_TOKEN_FILE"
+    for variable in ("CONSUL_HTTP_TOKEN", "SETUP_CONSUL_TOKEN"):
+        if text := environ.get(variable, ""):
+            return fit_for_a_header(Secret(text), variable), variable
     return None, ""
 
 
@@ -199,7 +205,8 @@ def _token_file(path: str) -> str:
         raise ReconcilerError(f"CONSUL_HTTP_TOKEN_FILE: {path} is not text: write the token into it") from None
 
 
-def _fit_for_a_header(token: Secret, source: str) -> Secret:
+def fit_for_a_header(token: Secret, source: str) -> Secret:
+    """The token, if it can be sent. Raises ReconcilerError, naming ``source`` and showing nothing."""
     # checked here, because http.client would show the whole header in its error
     if not _IN_A_HEADER.fullmatch(token.reveal()):
         raise ReconcilerError(f"the token from {source} is empty or contains a space, a line break or a letter outside ASCII: correct it")

@@ -16,7 +16,7 @@ from reconciler.systems import secret_sources
 from reconciler.systems.secret_sources import resolve
 
 
-def secret(form: Literal["env", "file", "exec", "bootstrap_token"], argument: Any, directory: Path = Path("/"), **environ: str) -> str:
+def secret(form: Literal["env", "file", "exec"], argument: Any, directory: Path = Path("/"), **environ: str) -> str:
     found = resolve(SecretSource(form, argument), directory, environ)
     assert isinstance(found, Secret)
     return found.reveal()
@@ -114,8 +114,3 @@ class TestCommand:
 
     def test_it_is_given_no_standard_input_to_wait_for(self, tmp_path: Path) -> None:
         assert secret("exec", python("import sys; print(repr(sys.stdin.read()))"), tmp_path) == "''"
-
-
-def test_a_bootstrap_token_is_not_supported_yet() -> None:
-    with pytest.raises(ReconcilerError, match="bootstrap_token is not supported yet"):
-        secret("bootstrap_token", {"file": "f", "password": SecretSource("env", "P")})
