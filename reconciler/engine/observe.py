@@ -129,7 +129,7 @@ class _Observer:
             raise
         headers = {k: records.header(p) for k, p in pairs.items()}
         own = {k: h for k, h in headers.items() if h.owner == self.connections.loaded.name}
-        surely = self.scope.reach(self.desired, {}, self._replaces) if self.scope.is_partial else frozenset(self.desired)
+        surely = self.scope.reach(self.desired, {}, self._replaces, self._key) if self.scope.is_partial else frozenset(self.desired)
         identities = self._identities(own.values(), surely)
         names = {(s.type, i): s for s, i in identities.items()} | {(s.type, i): s for i, s in self.moved.items()}
         mine = [records.decode(pairs[k], self.kinds, names) for k in sorted(own)]
@@ -168,7 +168,7 @@ class _Observer:
             raise ReconcilerError(f"{option} {glob!r} matches nothing that is in the manifest or owned by it: {remedy}")
         if self.only_recorded:
             return frozenset(a for a in by_address if self.scope.selects(a))
-        return self.scope.reach(self.desired, by_address, self._replaces)
+        return self.scope.reach(self.desired, by_address, self._replaces, self._key)
 
     def _is_reached(self, record: Record, pairs: Mapping[str, KvPair], reach: frozenset[Address]) -> bool:
         return self._as_written(pairs[record.key]) in reach
@@ -178,6 +178,9 @@ class _Observer:
 
     def _replaces(self, address: Address) -> bool:
         return self.kinds[address.kind].replaces
+
+    def _key(self, address: Address) -> str:
+        return records.key_of(address, system_of(address, self.kinds), "")
 
     def _identities(self, own: Iterable[records.Header], reach: frozenset[Address]) -> dict[System, str]:
         """The identity of each system that is wanted; and of every declared one, when a record of ours is on none of those."""

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
+from typing import Final
 
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Reason
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import ManifestError
-from reconciler.model.resource import Desired
+from reconciler.model.resource import Desired, Hold
+
+REMOVALS: Final = frozenset({Action.DELETE, Action.FORGET})
 
 
 def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Address, frozenset[Address]]:
-    """For each change, those that come first: what it cannot go without, what was only to be written before it, and what lets go of it."""
+    """For each change, those that come first: what it cannot go without, what was only to be written before it, and what lets go of it.
+
+    What stands aside comes after all for which it does.
+    """
     edges = {address: set(needs) for address, needs in needs_of(changes, situation).items()}
     for address, change in changes.items():
         if change.desired is not None:
             edges[address] |= {a for a in change.desired.after if a in changes and changes[a].desired is not None} - {address}
     _let_go_first(changes, edges)
+    _stand_again_last(changes, edges)
     _gone_last(changes, edges)
     return {a: frozenset(e) for a, e in edges.items()}
 
@@ -57,37 +64,62 @@ def _let_go_first(changes: Mapping[Address, Change], edges: dict[Address, set[Ad
 
     Only while that closes no circle: then the system's refusal says what is wrong.
     """
-    for address, change in sorted(changes.items()):
+    for address in sorted(a for a, c in changes.items() if not c.stands_aside):
+        change = changes[address]
         for other in sorted((_let_go(change) & changes.keys()) - _taken_up(change) - {address}):
             waited = other in edges[address]
             edges[address].discard(other)
-            if changes[other].action is not Action.FORGET and not _waits_for(address, other, edges):
+            if changes[other].action is not Action.FORGET and not waits_for(address, other, edges):
                 edges[other].add(address)
             elif waited:
                 edges[address].add(other)
 
 
-def in_each_others_way(change: Change, changes: Mapping[Address, Change]) -> list[Address]:
-    """What changes in the same plan and lets this change come neither first nor last: it is let go of in one way, and taken up in another."""
-    if change.action is not Action.UPDATE or change.live is None or not change.live.can_stand_aside:
-        return []
-    others = (_let_go(change) & _taken_up(change)) - {change.address}
-    return sorted(a for a in others if a in changes and changes[a].action is not Action.FORGET)
+def _stand_again_last(changes: Mapping[Address, Change], edges: dict[Address, set[Address]]) -> None:
+    """What stood aside is written again when nothing changes any more that it stands on, deletions included."""
+    for address in sorted(a for a, c in changes.items() if c.stands_aside):
+        live, desired = changes[address].live, changes[address].desired
+        holds = (live.stands_on if live else frozenset()) | (desired.stands_on if desired else frozenset())
+        for other in sorted(_on(holds) & changes.keys() - {address}):
+            edges[other].discard(address)
+            if is_written(changes[other]) and not waits_for(other, address, edges):
+                edges[address].add(other)
+
+
+def is_written(change: Change) -> bool:
+    """Whether the resource is another one afterwards."""
+    return change.action in (Action.CREATE, Action.REPLACE, Action.DELETE) or (change.action in (Action.UPDATE, Action.ADOPT) and bool(change.fields))
+
+
+def awaited_removals(changes: Mapping[Address, Change], edges: Mapping[Address, Collection[Address]]) -> set[Address]:
+    """The removals that some creation or update waits for, be it in a row; the others come last."""
+    found: set[Address] = set()
+    waiting = [a for address, c in changes.items() if c.action not in REMOVALS for a in edges[address]]
+    while waiting:
+        address = waiting.pop()
+        if address in changes and address not in found:
+            found.add(address)
+            waiting.extend(edges[address])
+    return found
 
 
 def _let_go(change: Change) -> set[Address]:
-    rewritten = change.action is Action.DELETE or (change.desired is not None and bool(change.fields))
-    if change.live is None or not rewritten:
+    if change.live is None or not is_written(change):
         return set()
-    return {address for address, _ in change.live.stands_on - (change.desired.stands_on if change.desired else frozenset())}
+    return _on(change.live.stands_on - (change.desired.stands_on if change.desired else frozenset()))
 
 
 def _taken_up(change: Change) -> set[Address]:
     before = change.live.stands_on if change.live else frozenset()
-    return {address for address, _ in change.desired.stands_on - before} if change.desired else set()
+    return _on(change.desired.stands_on - before) if change.desired else set()
 
 
-def _waits_for(address: Address, other: Address, edges: Mapping[Address, set[Address]]) -> bool:
+def _on(holds: Iterable[Hold]) -> set[Address]:
+    return {address for hold in holds for address in hold.on}
+
+
+def waits_for(address: Address, other: Address, edges: Mapping[Address, Collection[Address]]) -> bool:
+    """Whether a change comes after the other one, be it in a row."""
     seen: set[Address] = set()
     waiting = [address]
     while waiting:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from reconciler.engine import advice
 from reconciler.engine.consequences import forget_occupied, gone_along, retain_needs, still_needed, without_settled_dependants
 from reconciler.engine.diff import Differences, compare, matches_claim, recordable, secret_rewritten
-from reconciler.engine.order import edges_of, in_each_others_way, in_order, needs_of
+from reconciler.engine.order import edges_of, in_order, needs_of
 from reconciler.engine.scope import within
 from reconciler.engine.settle import settle, value_after
 from reconciler.engine.situation import Situation, incarnation, is_ours
+from reconciler.engine.standing import standing
 from reconciler.model.address import Address, matches
 from reconciler.model.change import Action, Change, FieldChange, Plan, Reason, Refusal
 from reconciler.model.diagnostic import Diagnostic
@@ -93,14 +94,12 @@ class _Planner:
         changes = {a: d for a, d in self.decisions.items() if isinstance(d, Change)}
         changes = forget_occupied(retain_needs(changes))
         refused = {a: d for a, d in self.decisions.items() if isinstance(d, Refusal)}
-        scope, excluded = self.situation.scope, list[Refusal]()
-        if scope.is_partial:
-            changes, refused, excluded = within(scope, changes, refused, needs_of(changes, self.situation))
-        changes = gone_along(changes)
+        scope = self.situation.scope
+        changes, refusals = self._part(changes, refused)
         edges = edges_of(changes, self.situation)  # before what other deletions take along is left out
         changes = without_settled_dependants(changes)
-        refusals = [*refused.values(), *excluded, *still_needed(changes, self.situation)]
-        ordered = tuple(_placed(replace(changes[a], waits_for=edges[a]), changes) for a in sorted(changes))
+        refusals += still_needed(changes, self.situation)
+        ordered = tuple(replace(changes[a], waits_for=edges[a]) for a in sorted(changes))
         return Plan(
             name=self.situation.name,
             changes=ordered,
@@ -111,6 +110,19 @@ class _Planner:
             partial=scope.is_partial,
             systems=tuple(sorted(self.situation.systems.items())),
         )
+
+    def _part(self, everything: dict[Address, Change], refused: dict[Address, Refusal]) -> tuple[dict[Address, Change], list[Refusal]]:
+        """The changes that are asked for, with what has to change or to stand aside for them, and what must not be done."""
+        brings = needs_of(everything, self.situation)
+        settled = {a: replace(self.situation.desired[a], fields=fields) for a, fields in self.settled.items()}
+        while True:
+            changes, left, excluded = within(self.situation.scope, everything, refused, brings)
+            changes = gone_along(changes)
+            judged = standing(changes, everything, self.situation, settled, edges_of(changes, self.situation))
+            more = {a: brings[a] | b for a, b in judged.brings.items() if not b <= brings[a]}
+            if not more:
+                return {**changes, **judged.aside}, [*left.values(), *excluded, *judged.refusals]
+            brings = {**brings, **more}
 
     def _after(self, reference: Reference) -> Value:
         address = reference.address
@@ -172,13 +184,6 @@ class _Planner:
         if unfinished or rewritten or not _record_is_current(desired, record, self.situation):
             return replace(change, action=Action.RECORD, reasons=reasons or (Reason.DRIFTED if rewritten else Reason.MANIFEST,))
         return None
-
-
-def _placed(change: Change, changes: Mapping[Address, Change]) -> Change:
-    others = in_each_others_way(change, changes)
-    if not others:
-        return change
-    return replace(change, stands_aside=True, warning=f"part of it is gone for a moment, because Consul lets neither it nor {others[0]} change first")
 
 
 def _create(desired: Desired, record: Record | None) -> Change:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from reconciler.engine.order import REMOVALS, awaited_removals
 from reconciler.model.address import Address
-from reconciler.model.change import Action, Change
+from reconciler.model.change import Change
 from reconciler.model.outcome import ChangeOutcome, Status
-
-_REMOVALS = frozenset({Action.DELETE, Action.FORGET})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Schedule:
         self._running: dict[Address, tuple[Change, float]] = {}
         self._results: dict[Address, ChangeOutcome] = {}
         self._progress = progress
-        self._early = self._awaited_removals()
+        self._early = awaited_removals(self._waiting, {a: c.waits_for for a, c in self._waiting.items()})
 
     @property
     def is_done(self) -> bool:
@@ -46,8 +45,8 @@ class Schedule:
         being changed.
         """
         self._skip_blocked()
-        building = [c for c in self._waiting.values() if c.action not in _REMOVALS or c.address in self._early]
-        busy = any(c.action not in _REMOVALS or c.address in self._early for c, _ in self._running.values())
+        building = [c for c in self._waiting.values() if c.action not in REMOVALS or c.address in self._early]
+        busy = any(c.action not in REMOVALS or c.address in self._early for c, _ in self._running.values())
         candidates = building or ([] if busy else list(self._waiting.values()))
         found = sorted((c for c in candidates if not any(a in self._waiting or a in self._running for a in c.waits_for)), key=lambda c: c.address)
         if not found and self._waiting and not self._running:
@@ -91,17 +90,6 @@ class Schedule:
     def results(self) -> tuple[ChangeOutcome, ...]:
         """What became of each change so far, by address."""
         return tuple(self._results[a] for a in sorted(self._results))
-
-    def _awaited_removals(self) -> set[Address]:
-        """The removals that some creation or update waits for, be it in a row."""
-        found: set[Address] = set()
-        waiting = [a for c in self._waiting.values() if c.action not in _REMOVALS for a in c.waits_for]
-        while waiting:
-            address = waiting.pop()
-            if address in self._waiting and address not in found:
-                found.add(address)
-                waiting.extend(self._waiting[address].waits_for)
-        return found
 
     def _skip_blocked(self) -> None:
         blocked = True

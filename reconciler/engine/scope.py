@@ -46,24 +46,35 @@ class Scope:
         options = [("--target", glob) for glob in self.targets] + [("--exclude", glob) for glob in self.excludes]
         return [(option, glob) for option, glob in options if not any(matches(glob, a) for a in known)]
 
-    def reach(self, desired: Mapping[Address, Desired], records: Mapping[Address, Record], replaces: Callable[[Address], bool]) -> frozenset[Address]:
+    def reach(
+        self, desired: Mapping[Address, Desired], records: Mapping[Address, Record],
+        replaces: Callable[[Address], bool], key_of: Callable[[Address], str],
+    ) -> frozenset[Address]:  # fmt: skip
         """Everything that what is selected could drag along, whatever is live: no more than this needs to be read.
 
-        ``records`` are those of this manifest, ``replaces`` says whether a resource could be made anew and its old one be deleted.
+        ``records`` are those of this manifest. ``replaces`` says whether a resource could be made anew and its old one be deleted, ``key_of``
+        which key the record of a resource in Consul has, or would have.
         """
         needed_by: dict[str, set[Address]] = {}
         for address, record in records.items():
             for key in record.needs:
                 needed_by.setdefault(key, set()).add(address)
         users: dict[Address, set[Address]] = {}
+        standing: dict[Address, set[Address]] = {}
         labels: dict[tuple[str, str], set[Address]] = {}
         for address, wanted in desired.items():
             labels.setdefault((address.kind, wanted.label), set()).add(address)
             for need in wanted.needs:
                 users.setdefault(need, set()).add(address)
+            for hold in wanted.stands_on:
+                for other in hold.on:
+                    standing.setdefault(other, set()).add(address)
 
         def brings(address: Address) -> set[Address]:
             found = set(desired[address].needs & desired.keys()) if address in desired else set()
+            found |= standing.get(address, set())
+            # what stood on it may have to let go first: both are of one kind
+            found |= {a for a in needed_by.get(key_of(address), ()) if a.kind == address.kind}
             if address in desired and replaces(address):
                 found |= users.get(address, set())
             if address not in desired and address in records:
@@ -93,7 +104,8 @@ def closure(start: Iterable[Address], brings: Callable[[Address], Iterable[Addre
 def within(
     scope: Scope, changes: Mapping[Address, Change], refused: Mapping[Address, Refusal], needs: Edges
 ) -> tuple[dict[Address, Change], dict[Address, Refusal], list[Refusal]]:
-    """What of the decisions a partial plan has: what is selected, and what must come first; and the refusals of what must and was left out.
+    """What of the decisions a plan has, all where nothing is left out: what is selected, and what must come first; and the refusals of what must
+    and was left out.
 
     ``needs`` are the changes that each change cannot go without. Another that is replaced is deleted last, so its users must move over first.
     """
@@ -112,7 +124,7 @@ def within(
     excluded = [
         Refusal(
             "excluded need", address,
-            f"cannot be {_DONE[changes[address].action]} while {need} is left out, which must be {_written(need, changes)}",
+            f"cannot be {DONE[changes[address].action]} while {need} is left out, which must be {_written(need, changes)}",
             "do not exclude it, or exclude both",
         )
         for address in sorted(kept & changes.keys())
@@ -123,7 +135,7 @@ def within(
     return {a: c for a, c in changes.items() if a in left}, {a: r for a, r in refused.items() if a in left}, excluded
 
 
-_DONE = {
+DONE: Final = {
     Action.CREATE: "created",
     Action.UPDATE: "updated",
     Action.REPLACE: "replaced",
@@ -135,4 +147,4 @@ _DONE = {
 
 
 def _written(need: Address, changes: Mapping[Address, Change]) -> str:
-    return _DONE[changes[need].action] if need in changes else "settled"
+    return DONE[changes[need].action] if need in changes else "written"

@@ -155,7 +155,8 @@ class Writes:
     def _live(self, change: Change, kind: DirectKind) -> Live | None:
         system = change.system or CONSUL
         source = ConsulReader(self._connections.consul) if system == CONSUL else self._connections.of(system)
-        return next(iter(kind.read(source, [Wanted(change.address, self._situation.name, change.desired, change.record)])), None)
+        found = kind.read(source, [Wanted(change.address, self._situation.name, change.desired, change.record)])
+        return next((live for live in found if live.address == change.address), None)
 
     def referred_to_by(self, address: Address) -> frozenset[Address]:
         """What the fields of a desired resource refer to."""

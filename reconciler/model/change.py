@@ -36,6 +36,7 @@ class Reason(StrEnum):
     RECREATED = "made anew by somebody else"
     GONE = "already gone"
     ALONG = "goes with what it lies in"
+    ASIDE = "stands aside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Change:
     ``removal`` is what an entry's removal would do from now on, for display. ``waits_for`` are addresses whose changes in the same plan come
     first. ``unreadable`` are the fields that could not be compared, with why. ``deletes_superseded`` are incarnations of this resource to
     be deleted after everything that used them has moved over. ``stands_aside``: neither it nor what it stands on can be changed first, so at the
-    beginning of the run it is made what it can be meanwhile.
+    beginning of the run it is made what it can be meanwhile; an update without fields does nothing else.
     """
 
     address: Address

@@ -135,7 +135,8 @@ class Kind(Protocol):
         """What is live of ``wanted``, in bulk: the number of round trips does not depend on how many there are.
 
         ``system`` is what the engine holds for the kind's system type: a ``ConsulReader``, a ``Postgres``, a ``Host``. What is absent is not
-        answered. Raises a SystemFault for whatever could not be read completely.
+        answered; what stands on something wanted, and what that stands on, may be, too. Raises a SystemFault for whatever could not be read
+        completely.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -10,8 +10,22 @@ from typing import Literal
 from reconciler.model.address import Address
 from reconciler.model.value import JSON, Value
 
-Hold = tuple[Address, str]
-"""Something of a resource that another one stands on, in the words of their kind: ``(service-defaults/web, "http")``."""
+World = Callable[[Address], Mapping[str, Value] | None]
+"""The fields of each resource at one moment, in normal form; None where it does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Something that a resource stands on, and that its system insists on at every write.
+
+    ``on`` are the resources that it is about; any of them may be absent. ``what`` says it in words, so that "it needs web to speak http" is a
+    sentence; two holds on the same resources with the same words are one. ``met`` tells whether it is so.
+    """
+
+    on: frozenset[Address]
+    what: str
+    met: Callable[[World], bool] = field(compare=False, repr=False)
+
 
 SystemType = Literal["consul", "postgres", "host"]
 
@@ -56,7 +70,7 @@ class Desired:
     ``fields`` has only what the manifest sets. ``needs`` must exist before this one and go after it; those in ``must_exist`` are an error when
     they are neither declared nor live, the others only give the order. ``after`` are written before this one when one plan changes both, and no more:
     that is not recorded, so nothing waits for it or is kept for it later. ``stands_on`` is what of those it needs the system insists on, such as a
-    protocol (:data:`Hold`). A field that must not be shown holds a type of :mod:`reconciler.model.secret`, also when it was written as a literal.
+    protocol (:class:`Hold`). A field that must not be shown holds a type of :mod:`reconciler.model.secret`, also when it was written as a literal.
     """
 
     address: Address

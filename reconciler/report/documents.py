@@ -14,7 +14,7 @@ FORMAT_VERSION: Final = 1
 
 OperationName = Literal["plan", "apply", "destroy", "drift"]
 ActionName = Literal["create", "update", "replace", "delete", "adopt", "forget", "record"]
-ReasonName = Literal["manifest", "drifted", "new", "removed", "unfinished", "adopted", "retained", "recreated", "gone", "along"]
+ReasonName = Literal["manifest", "drifted", "new", "removed", "unfinished", "adopted", "retained", "recreated", "gone", "along", "aside"]
 
 
 class SystemDocument(TypedDict):

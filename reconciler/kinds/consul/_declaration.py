@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from reconciler.kinds.consul._forms import Rows, Table
+from reconciler.kinds.consul._protocols import HTTP_PROTOCOLS
 from reconciler.kinds.consul._surroundings import Surroundings, entry_address
 from reconciler.kinds.consul._values import Dropped, Flag, Free, Number, Reading, Shape, Span, Text, enterprise
 from reconciler.model.address import Address
@@ -36,7 +37,8 @@ def _no_needs(_name: str, _fields: Fields, _surroundings: Surroundings) -> Itera
     yield from ()
 
 
-def _nothing(_name: str, _fields: Fields) -> Iterator[Any]:
+def nothing(_name: str, _fields: Fields) -> Iterator[Any]:
+    """Stands on nothing, and is about no other service."""
     yield from ()
 
 
@@ -51,21 +53,22 @@ class Declaration:
     that is needed too. ``hinders`` is what Consul does not let change while the entry stands as it is, where that is less than ``stands_on``.
     ``aside`` makes of its live fields and the wanted ones what it can be meanwhile, when neither it nor what it stands on can be changed first.
 
-    ``has_status``: Consul writes a status into it whenever it likes, so its ModifyIndex changes by itself. ``public``: the field that changes
-    whenever the secret one does. ``defaults``: what absent fields at the top mean. ``section`` is the section of the manifest that has entries
-    of this kind besides ``config_entries``. ``nameless``: there is one, which is sent without a name.
+    ``carries``: others stand on it. ``has_status``: Consul writes a status into it whenever it likes, so its ModifyIndex changes by itself.
+    ``public``: the field that changes whenever the secret one does. ``defaults``: what absent fields at the top mean. ``section`` is the
+    section of the manifest that has entries of this kind besides ``config_entries``. ``nameless``: there is one, which is sent without a name.
     """
 
     kind: str
     form: Table
     read: Resource
     write: Resource
-    related: Related = _nothing
+    related: Related = nothing
     needs: Needs = _no_needs
     after: Needs = _no_needs
-    stands_on: Holds = _nothing
+    stands_on: Holds = nothing
     hinders: Holds | None = None
     aside: Aside | None = None
+    carries: bool = False
     section: str = ""
     check: Check | None = None
     has_status: bool = False
@@ -103,7 +106,6 @@ def unordered(element: Shape) -> Rows:
     return Rows(element, ordered=False)
 
 
-HTTP_PROTOCOLS: Final = ("http", "http2", "grpc")
 PROTOCOL: Final = Text(case="lower", words=("tcp", *HTTP_PROTOCOLS))
 MESH_GATEWAY: Final = table(Mode=Text(words=("none", "local", "remote")))
 MODE: Final = Text(words=("direct", "transparent"))
@@ -124,19 +126,4 @@ HEADER_MODIFIERS: Final = table(Add=Free(texts=True), Set=Free(texts=True), Remo
 TLS_VERSION: Final = Text(words=("TLS_AUTO", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3"))
 SAMENESS_GROUP: Final = enterprise()
 
-PROXY_DEFAULTS: Final = entry_address("proxy-defaults", "global")
 MESH: Final = entry_address("mesh", "mesh")
-HTTP: Final = "http"
-"""What L7 features want of a service's protocol: that it is one of :data:`HTTP_PROTOCOLS`."""
-
-
-def is_http(protocol: Value) -> bool:
-    """Whether it is a protocol that requests can be told apart in."""
-    return protocol in HTTP_PROTOCOLS
-
-
-def speaks(protocol: str, *services: str) -> Iterator[Hold]:
-    """That these services have a protocol, by their own service-defaults or by those of all."""
-    yield PROXY_DEFAULTS, protocol
-    for service in services:
-        yield entry_address("service-defaults", service), protocol

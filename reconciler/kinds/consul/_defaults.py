@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 from reconciler.kinds.consul._declaration import (
     ENVOY_EXTENSIONS,
@@ -19,10 +19,10 @@ from reconciler.kinds.consul._declaration import (
     Declaration,
     Fields,
     entry,
-    is_http,
     rows,
     table,
 )
+from reconciler.kinds.consul._protocols import default_protocol, is_http
 from reconciler.kinds.consul._surroundings import Surroundings
 from reconciler.kinds.consul._values import Free, Refused, Text, enterprise
 from reconciler.model.address import Address
@@ -46,12 +46,6 @@ _PROXY_DEFAULTS: Final = entry(
     FailoverPolicy=enterprise(),
     PrioritizeByLocality=enterprise(),
 )
-
-
-def default_protocol(fields: Fields | None) -> Any:
-    """The protocol that proxy-defaults with these fields give to services that have none of their own."""
-    config = (fields or {}).get("Config")
-    return config.get("protocol") if isinstance(config, Mapping) else None
 
 
 def _after_proxy_defaults(_name: str, fields: Fields, surroundings: Surroundings) -> Iterator[Address]:
@@ -82,7 +76,7 @@ _MESH: Final = entry(
 
 DEFAULTS: Final = (
     # Anyone may read these two.
-    Declaration(kind="proxy-defaults", form=_PROXY_DEFAULTS, read="", write="mesh", after=_after_proxy_defaults),
+    Declaration(kind="proxy-defaults", form=_PROXY_DEFAULTS, carries=True, read="", write="mesh", after=_after_proxy_defaults),
     Declaration(kind="mesh", form=_MESH, read="", write="mesh", nameless=True),
 )
 """The kinds of this file."""

@@ -9,10 +9,8 @@ from reconciler.kinds.consul._declaration import (
     COUNT_OR_NONE,
     FLAG,
     HEADER_MODIFIERS,
-    HTTP_PROTOCOLS,
     NUMBER,
     PASSIVE_HEALTH_CHECK,
-    PROXY_DEFAULTS,
     SPAN,
     TEXT,
     TLS_VERSION,
@@ -20,11 +18,11 @@ from reconciler.kinds.consul._declaration import (
     Fields,
     entry,
     rows,
-    speaks,
     table,
     unordered,
 )
 from reconciler.kinds.consul._forms import Keyed, Table
+from reconciler.kinds.consul._protocols import HTTP_PROTOCOLS, PROXY_DEFAULTS, speaks
 from reconciler.kinds.consul._surroundings import Surroundings, entry_address
 from reconciler.kinds.consul._values import Defaulted, Dropped, Free, Material, Number, Reading, Shape, Text, enterprise
 from reconciler.model.address import Address
@@ -80,20 +78,19 @@ def _listeners(fields: Fields) -> Iterator[tuple[str, str, list[str]]]:
 
 def _ingress_stands_on(_name: str, fields: Fields) -> Iterator[Hold]:
     for _, protocol, services in _listeners(fields):
-        if services:
-            yield from speaks(protocol, *services)
+        yield from speaks(protocol, services)
 
 
 def _ingress_hinders(_name: str, fields: Fields) -> Iterator[Hold]:
     # in front of a service that becomes http, a tcp listener may stay
     for _, protocol, services in _listeners(fields):
-        if services and protocol != "tcp":
-            yield from speaks(protocol, *services)
+        if protocol != "tcp":
+            yield from speaks(protocol, services)
 
 
 def _without_changing_listeners(live: Fields, wanted: Fields) -> Fields:
-    then = {port: protocol for port, protocol, _ in _listeners(wanted)}
-    kept = {port for port, protocol, _ in _listeners(live) if then.get(port) == protocol}
+    then = list(_listeners(wanted))
+    kept = {listener[0] for listener in _listeners(live) if listener in then}
     return {**live, "Listeners": {port: listener for port, listener in (live.get("Listeners") or {}).items() if port in kept}}
 
 

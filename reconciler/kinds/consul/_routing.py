@@ -8,9 +8,7 @@ from typing import Any, Final
 from reconciler.kinds.consul._declaration import (
     FLAG,
     HEADER_MODIFIERS,
-    HTTP,
     NUMBER,
-    PROXY_DEFAULTS,
     SAMENESS_GROUP,
     SPAN,
     TEXT,
@@ -18,20 +16,25 @@ from reconciler.kinds.consul._declaration import (
     Fields,
     entry,
     rows,
-    speaks,
     table,
     unordered,
 )
 from reconciler.kinds.consul._forms import Named
+from reconciler.kinds.consul._protocols import PROXY_DEFAULTS, speaks_http, speaks_like
 from reconciler.kinds.consul._surroundings import Surroundings, entry_address
 from reconciler.kinds.consul._values import Reading, Share, Text, enterprise
 from reconciler.model.address import Address
-from reconciler.model.resource import Hold
+from reconciler.model.resource import Hold, World
 
 
 def _subset(service: str, place: Fields) -> Iterator[Hold]:
-    if place.get("ServiceSubset"):
-        yield entry_address("service-resolver", service), f"subset {place['ServiceSubset']}"
+    subset, resolver = place.get("ServiceSubset"), entry_address("service-resolver", service)
+
+    def is_there(world: World) -> bool:
+        return subset in ((world(resolver) or {}).get("Subsets") or {})
+
+    if subset:
+        yield Hold(frozenset({resolver}), f"the subset {subset} of {service.lower()}", is_there)
 
 
 # --- service-resolver ---------------------------------------------------------------------------------------------------------------------
@@ -86,6 +89,7 @@ def _resolver_stands_on(name: str, fields: Fields) -> Iterator[Hold]:
     for service, place in _elsewhere(name, fields):
         if service != name:
             yield from _subset(service, place)
+    yield from speaks_like(name, (service for service, _ in _elsewhere(name, fields)))
 
 
 def _resolver_needs(name: str, fields: Fields, _: Surroundings) -> Iterator[Address]:
@@ -122,7 +126,9 @@ def _check_splitter(_name: str, fields: Fields, reading: Reading) -> None:
 def _splitter_stands_on(name: str, fields: Fields) -> Iterator[Hold]:
     for service, split in _split_services(name, fields):
         yield from _subset(service, split)
-    yield from speaks(HTTP, name, *(service for service, _ in _split_services(name, fields)))
+    services = [service for service, _ in _split_services(name, fields)]
+    yield from speaks_http([name, *services])
+    yield from speaks_like(name, services)
 
 
 def _splitter_needs(name: str, fields: Fields, _: Surroundings) -> Iterator[Address]:
@@ -171,7 +177,9 @@ def _destinations(name: str, fields: Fields) -> Iterator[tuple[str, Any]]:
 def _router_stands_on(name: str, fields: Fields) -> Iterator[Hold]:
     for service, destination in _destinations(name, fields):
         yield from _subset(service, destination)
-    yield from speaks(HTTP, name, *(service for service, _ in _destinations(name, fields)))
+    services = [service for service, _ in _destinations(name, fields)]
+    yield from speaks_http([name, *services])
+    yield from speaks_like(name, services)
 
 
 def _router_needs(name: str, fields: Fields, _: Surroundings) -> Iterator[Address]:
@@ -195,7 +203,7 @@ def _after_ingress(name: str, _fields: Fields, surroundings: Surroundings) -> It
 
 ROUTING: Final = (
     Declaration(
-        kind="service-resolver", form=_RESOLVER, read="service", write="service", related=_resolver_related, needs=_resolver_needs,
+        kind="service-resolver", form=_RESOLVER, carries=True, read="service", write="service", related=_resolver_related, needs=_resolver_needs,
         stands_on=_resolver_stands_on, check=_check_resolver, aside=_leading_nowhere,
     ),
     Declaration(

@@ -10,7 +10,6 @@ from reconciler.kinds.consul._declaration import (
     ENVOY_EXTENSIONS,
     EXPOSE,
     FLAG,
-    HTTP,
     MESH,
     MESH_GATEWAY,
     MODE,
@@ -18,7 +17,6 @@ from reconciler.kinds.consul._declaration import (
     NUMBER,
     PASSIVE_HEALTH_CHECK,
     PROTOCOL,
-    PROXY_DEFAULTS,
     SAMENESS_GROUP,
     SPAN,
     TEXT,
@@ -26,14 +24,12 @@ from reconciler.kinds.consul._declaration import (
     Declaration,
     Fields,
     entry,
-    is_http,
     rows,
-    speaks,
     table,
     unordered,
 )
-from reconciler.kinds.consul._defaults import default_protocol
 from reconciler.kinds.consul._forms import Keyed, Table
+from reconciler.kinds.consul._protocols import PROXY_DEFAULTS, default_protocol, is_http, speaks_http
 from reconciler.kinds.consul._surroundings import Surroundings, entry_address
 from reconciler.kinds.consul._values import Defaulted, Dropped, Number, OnceEncoded, Reading, Text, enterprise
 from reconciler.model.address import Address
@@ -140,13 +136,17 @@ def _check_intentions(name: str, fields: Fields, reading: Reading) -> None:
                 )
 
 
+def _there(address: Address) -> Hold:
+    return Hold(frozenset({address}), f"{'/'.join(address.identity)}", lambda world: world(address) is not None)
+
+
 def _intentions_stand_on(name: str, fields: Fields) -> Iterator[Hold]:
     if _permissions(fields):
-        yield from speaks(HTTP, name)
+        yield from speaks_http([name])
     for place in (fields, *_permissions(fields)):
         for provider in (place.get("JWT") or {}).get("Providers") or ():
             if "Name" in provider:
-                yield entry_address("jwt-provider", provider["Name"]), "itself"
+                yield _there(entry_address("jwt-provider", provider["Name"]))
 
 
 # --- exported-services --------------------------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def _check_provider(_name: str, fields: Fields, reading: Reading) -> None:
 
 SERVICES: Final = (
     Declaration(
-        kind="service-defaults", form=_SERVICE_DEFAULTS, read="service", write="service", after=_after_defaults, check=_check_defaults
+        kind="service-defaults", form=_SERVICE_DEFAULTS, carries=True, read="service", write="service", after=_after_defaults, check=_check_defaults
     ),
     Declaration(
         kind="service-intentions", form=_SERVICE_INTENTIONS, read="intention", write="intention", stands_on=_intentions_stand_on,
@@ -222,7 +222,8 @@ SERVICES: Final = (
     ),
     Declaration(kind="exported-services", form=_EXPORTED_SERVICES, read="mesh", write="mesh", after=_exported_needs, check=_check_exported),
     Declaration(
-        kind="jwt-provider", form=_JWT_PROVIDER, read="mesh", write="mesh", check=_check_provider, defaults={"ClockSkewSeconds": _SKEW_S}
+        kind="jwt-provider", form=_JWT_PROVIDER, carries=True, read="mesh", write="mesh", check=_check_provider,
+        defaults={"ClockSkewSeconds": _SKEW_S},
     ),
 )  # fmt: skip
 """The kinds of this file."""

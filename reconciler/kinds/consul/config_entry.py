@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
-from reconciler.kinds.consul._declaration import Declaration
+from reconciler.kinds.consul._declaration import Declaration, nothing
 from reconciler.kinds.consul._entries import DECLARATIONS
 from reconciler.kinds.consul._filed import entries
 from reconciler.kinds.consul._forms import free_paths, significant_paths, whole_paths
@@ -82,10 +82,14 @@ class ConfigEntry:
                 yield Permission("service", service, "read", wanted.address)
 
     def read(self, system: ConsulReader, wanted: Sequence[Wanted]) -> list[Live]:
-        """One list of all entries of all kinds."""
-        entries = {(entry["Kind"], _name_of(entry).lower()): entry for entry in system.config_entries()}
-        found = [(want, entries.get((want.address.identity[0], want.address.identity[1]))) for want in wanted]
-        return [_live(want, entry) for want, entry in found if entry is not None]
+        """One list of all entries of all kinds. Where what is wanted may carry others, all that do and that are carried are answered, whosever."""
+        entries: dict[tuple[str, ...], Any] = {(entry["Kind"], _name_of(entry).lower()): entry for entry in system.config_entries()}
+        found = [(want, entries.pop(want.address.identity, None)) for want in wanted]
+        others = entries.values() if any(_carries(want.address.identity[0]) for want in wanted) else ()
+        return [
+            *(_live(want, entry) for want, entry in found if entry is not None),
+            *(_found(entry["Kind"], _name_of(entry), entry) for entry in others if _is_in_chains(entry["Kind"])),
+        ]
 
     def create(self, system: Consul, order: Order) -> Made:
         """Make it. Raises AlreadyExists."""
@@ -197,7 +201,7 @@ def _declared(manifest: LoadedManifest, written: Written, fields: dict[str, Any]
         fields,
         written.label,
         manifest.place(*written.path),
-        needs=frozenset(declaration.needs(written.name, fields, surroundings)) | {address for address, _ in stands_on} | referred,
+        needs=frozenset(declaration.needs(written.name, fields, surroundings)) | {address for hold in stands_on for address in hold.on} | referred,
         must_exist=frozenset(referred),
         after=frozenset(declaration.after(written.name, fields, surroundings)),
         stands_on=stands_on,
@@ -234,6 +238,14 @@ def _live(want: Wanted, entry: Mapping[str, JSON]) -> Live:
         can_stand_aside=declaration.aside is not None,
         **known,
     )
+
+
+def _carries(kind: str) -> bool:
+    return kind in DECLARATIONS and DECLARATIONS[kind].carries
+
+
+def _is_in_chains(kind: str) -> bool:
+    return _carries(kind) or (kind in DECLARATIONS and DECLARATIONS[kind].stands_on is not nothing)
 
 
 def _linked(fields: Mapping[str, Any]) -> list[str]:

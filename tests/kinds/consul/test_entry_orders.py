@@ -128,11 +128,10 @@ def test_one_subset_is_exchanged_for_another(run):
 
 
 def test_what_stood_aside_for_nothing_stands_again(run, consul):
-    """Somebody else's router needs http, so the service cannot turn to tcp."""
+    """Somebody else makes a router, which needs http, so the service cannot turn to tcp."""
     run(defaults("web", "http"), ingress("http", "web"))
-    consul.put("/v1/config", router("web", "web"))
-    with pytest.raises(AssertionError):
-        run(defaults("web", "tcp"), ingress("tcp", "web"))
+    with pytest.raises(AssertionError, match="does not permit advanced routing"):
+        run(defaults("web", "tcp"), ingress("tcp", "web"), meanwhile=lambda: consul.put("/v1/config", router("web", "web")))
     (listener,) = consul.get("/v1/config/ingress-gateway/in")["Listeners"]
     assert listener["Protocol"] == "http"
     consul.delete("/v1/config/service-router/web")

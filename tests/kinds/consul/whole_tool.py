@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,16 @@ class Tool:
             YAML(typ="safe", pure=True).dump({"version": 1, "name": "demo", **manifest}, file)
         return Connections(load([path]), self.environment)
 
-    def apply(self, manifest: Mapping[str, Any], **options: Any) -> Plan:
-        """Apply, and insist that all was done and nothing is left to do; what was planned."""
+    def apply(self, manifest: Mapping[str, Any], *, meanwhile: Callable[[], object] = lambda: None, **options: Any) -> Plan:
+        """Apply, and insist that all was done and nothing is left to do; what was planned. ``meanwhile`` happens before the first change."""
         with self.connections(manifest) as connections:
             consents = Options(allow_delete=("*",), **options)
-            planned, outcome = apply(connections, consents, approve=lambda _: True, progress=lambda _: None, stop=threading.Event())
+
+            def approve(_: Plan) -> bool:
+                meanwhile()
+                return True
+
+            planned, outcome = apply(connections, consents, approve=approve, progress=lambda _: None, stop=threading.Event())
             assert planned.refusals == ()
             assert outcome is None or outcome.complete, [(str(r.change.address), r.why) for r in outcome.results if r.why]
             assert options.get("destroy") or plan(connections, Options()).is_empty

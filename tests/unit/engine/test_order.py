@@ -8,18 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.engine.schedule import Schedule
+from reconciler.engine.scope import Scope
+from reconciler.model.resource import Hold
 from tests.unit.engine.world import RETAIN, World, address, desired
+
+
+def hold(name, what):
+    """That what is called ``name`` has the protocol ``what``."""
+    return Hold(frozenset({address(name)}), f"{name} to speak {what}", lambda world: (world(address(name)) or {}).get("protocol") == what)
 
 
 def holding(world, name, *holds, aside=False):
     """Say of what is live what it stands on."""
-    world.live[address(name)] = replace(
-        world.live[address(name)], stands_on=frozenset((address(a), what) for a, what in holds), can_stand_aside=aside
-    )
+    world.live[address(name)] = replace(world.live[address(name)], stands_on=frozenset(hold(*h) for h in holds), can_stand_aside=aside)
 
 
 def standing(one, *holds):
-    return replace(one, stands_on=frozenset((address(a), what) for a, what in holds))
+    return replace(one, stands_on=frozenset(hold(*h) for h in holds))
 
 
 def waits(plan):
@@ -88,16 +93,48 @@ def test_what_lets_go_of_one_thing_and_takes_up_another_stands_aside_where_it_ca
         assert len(plan.warnings) == able
 
 
+def test_what_stays_as_it_is_stands_aside_for_what_it_joins_and_is_written_after_it():
+    """Neither of two services may change first, and one of them is deleted."""
+    for gone in (False, True):
+        world = World()
+        one, other = desired("one", {"protocol": "tcp"}), desired("other", {"protocol": "tcp"})
+        needs = frozenset({"one", "other"})
+        world.apply(one, other, desired("joint", {}, needs))
+        same = Hold(
+            frozenset({address("one"), address("other")}), "one protocol",
+            lambda w: (w(address("one")) or {}).get("protocol", "http") == (w(address("other")) or {}).get("protocol", "http"),
+        )  # fmt: skip
+        for able in (True, False):
+            world.live[address("joint")] = replace(world.live[address("joint")], stands_on=frozenset({same}), can_stand_aside=able)
+            joint = replace(desired("joint", {}, needs), stands_on=frozenset({same}), must_exist=frozenset())
+            plan = world.plan(desired("one", {"protocol": "http"}), *([] if gone else [desired("other", {"protocol": "http"})]), joint)
+            if able:
+                assert waits(plan) == {"one": set(), "other": set(), "joint": {"one", "other"}}
+                assert run(plan)[-1] == "joint"
+            assert [r.rule for r in plan.refusals] == ([] if able else ["in the way"])
+            assert [str(c.address) for c in plan.changes if c.stands_aside] == (["thing/joint"] if able else [])
+            excluded = world.plan(
+                desired("one", {"protocol": "http"}),
+                *([] if gone else [desired("other", {"protocol": "http"})]),
+                joint,
+                scope=Scope((), ("thing/joint",)),
+            )
+            assert len(excluded.refusals) == 1
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.booleans()), max_size=12), st.sets(st.integers(0, 4)))
 def test_letting_go_never_closes_a_circle(holds, kept):
     """Whatever stands on whatever: each change gets its turn."""
     world = World()
     needs = {n: frozenset(f"t{b}" for a, b, _ in holds if a == n and b < n) for n in range(5)}
-    world.apply(*(desired(f"t{n}", {"x": 1}, needs[n]) for n in range(5)))
+    world.apply(*(desired(f"t{n}", {"protocol": "old"}, needs[n]) for n in range(5)))
     for n in range(5):
         holding(world, f"t{n}", *((f"t{b}", "old") for a, b, _ in holds if a == n), aside=True)
     then = [
-        standing(desired(f"t{n}", {"x": 2}, needs[n] & {f"t{k}" for k in kept}), *((f"t{b}", "new") for a, b, again in holds if a == n and again))
+        standing(
+            desired(f"t{n}", {"protocol": "new"}, needs[n] & {f"t{k}" for k in kept}),
+            *((f"t{b}", "new") for a, b, again in holds if a == n and again),
+        )
         for n in sorted(kept)
     ]
     plan = world.plan(*then)

@@ -69,7 +69,7 @@ class World:
         all_desired = {d.address: d for d in wanted}
         keys = {a: f"reconciler/owned/{a}" for a in {*all_desired, *(n for d in wanted for n in d.needs)}}
         kinds: Any = {"thing": Thing()}
-        reach = scope.reach(all_desired, self.records, lambda _: True) if scope.is_partial else None
+        reach = scope.reach(all_desired, self.records, lambda _: True, lambda a: f"reconciler/owned/{a}") if scope.is_partial else None
         referred = {n for a, d in all_desired.items() if reach is None or a in reach for n in d.must_exist}
         live = {a: one for a, one in self.live.items() if reach is None or a in reach or a in referred}
         return Situation(self.owner, all_desired, dict(self.records), live, kinds, keys, {CONSUL: IDENTITY}, scope=scope, reach=reach)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.kinds import all_kinds
+from reconciler.kinds.consul._protocols import protocol_of
 from reconciler.manifest.loading import load_text
 from reconciler.model.errors import ManifestError
 from reconciler.model.kind import Wanted
@@ -120,9 +121,25 @@ def test_what_is_routed_to_comes_before_the_router():
         f"{kind}/{name}" for kind in ("service-defaults", "service-resolver", "service-splitter") for name in ("web", "api")
     }
     assert addresses(router.after) == {"ingress-gateway/in"}
-    assert {(str(a).partition("/")[2], what) for a, what in router.stands_on} == {
-        ("proxy-defaults/global", "http"), ("service-defaults/web", "http"), ("service-defaults/api", "http"), ("service-resolver/api", "subset v1"),
-    }  # fmt: skip
+    assert {hold.what: addresses(hold.on) for hold in router.stands_on} == {
+        "api to speak http, http2 or grpc": {"proxy-defaults/global", "service-defaults/api"},
+        "web to speak http, http2 or grpc": {"proxy-defaults/global", "service-defaults/web"},
+        "web and api to speak one protocol": {"proxy-defaults/global", "service-defaults/web", "service-defaults/api"},
+        "the subset v1 of api": {"service-resolver/api"},
+    }
+
+
+PROTOCOLS = [
+    ({}, "tcp"),
+    ({"proxy-defaults/global": {"Config": {"protocol": "http"}}}, "http"),
+    ({"proxy-defaults/global": {"Config": {"protocol": "http"}}, "service-defaults/web": {"Protocol": "grpc"}}, "grpc"),
+    ({"proxy-defaults/global": {"Config": {"protocol": "http"}}, "service-defaults/web": {"Meta": {}}}, "tcp"),
+]
+
+
+@pytest.mark.parametrize(("entries", "protocol"), PROTOCOLS)
+def test_the_protocol_of_a_service_is_its_own_or_that_of_all(entries, protocol):
+    assert protocol_of("Web", lambda address: entries.get(str(address).partition("/")[2].lower())) == protocol
 
 
 def rights(name, entry):
