@@ -39,17 +39,19 @@ def unsound(written: Document, found: Found, request: Request) -> dict[Address, 
         wrong |= dict.fromkeys(mine, why)
     for address, one in desired.items():
         live = found.live.get(address)
-        if live is not None and one.place.file == FILE and (field := _difference(one, live)):
+        if live is not None and one.place.file == FILE and (field := _difference(one, live, found)):
             here = list(_entries_at(one.place, written))
             wrong |= dict.fromkeys([address] if address in here else here, f"a manifest cannot say its {field}")
     return wrong
 
 
-def _difference(desired: Desired, live: Live) -> str:
+def _difference(desired: Desired, live: Live, found: Found) -> str:
     """The first field that means something else than what is live. What a secret is worth is not known here."""
-    rules = all_kinds()[desired.address.kind].rules
+    rules, record = all_kinds()[desired.address.kind].rules, found.record_of_ours(desired.address)
     for path, want in leaves(desired.fields, rules.whole):
-        have = look_up(live.fields, path)
+        # how often a token was replaced by another only its record tells
+        is_recorded = record is not None and path[0] in rules.immutable and look_up(record.specification, path) == want
+        have = want if is_recorded else look_up(live.fields, path)
         if not is_secret(want) and not is_secret(have) and not rules.same(path, want, have):
             return ".".join(path)
     return ""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from reconciler.importing.request import Request
 from reconciler.kinds import all_kinds
 from reconciler.model.address import Address, matches
 from reconciler.model.importing import Expression, Found, left_as_it_is
-from reconciler.model.kind import ImportableKind
+from reconciler.model.kind import FieldRules, ImportableKind
+from reconciler.model.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,20 @@ def entries(found: Found) -> list[Entry]:
         kind = all_kinds()[address.kind]
         expression = kind.express(found.live[address], found) if isinstance(kind, ImportableKind) else None
         if expression is not None:
+            expression = expression.carrying(_kept(found.records.get(address), kind.rules)) if not expression.why_not else expression
             said.append(Entry(address, expression).noted(*map(left_as_it_is, found.live[address].unsaid)))
     by_address = {entry.address: entry for entry in said}
     return [Entry(entry.address, entry.said, _group(entry, by_address)) for entry in said]
+
+
+def _kept(record: Record | None, rules: FieldRules) -> dict[str, Any]:
+    """What only the record of a resource can tell: what becomes of it when its entry goes, and how it was made."""
+    if record is None:
+        return {}
+    mute = rules.only_for_creation | rules.not_compared
+    options: dict[str, Any] = {key: value for key, value in record.specification.items() if key in mute}
+    options |= {"on_removal": str(record.on_removal)} if record.on_removal is not None else {}
+    return options | ({"protect": True} if record.protect else {})
 
 
 def chosen(every: Sequence[Entry], request: Request) -> list[Entry]:

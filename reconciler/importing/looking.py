@@ -48,7 +48,7 @@ def look(connections: Connections, request: Request) -> Look:
         warnings.append("no Consul token is given: what the anonymous token may not read is missing, and Consul does not say what")
     named = {system: connections.identity(system) for system in [CONSUL, *(System("postgres", server) for server in servers)]}
     found, owned = _with_their_records(live, _records(connections, named), named, request.name)
-    return Look(Found(found, owned, connections.server_names()), tuple(warnings))
+    return Look(Found(found, owned, connections.server_names(), request.name), tuple(warnings))
 
 
 def _find(kind: ImportableKind, reader: ConsulReader, request: Request) -> Iterable[Live]:

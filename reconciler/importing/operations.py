@@ -48,7 +48,11 @@ def _imported(found: Found, request: Request, opening: list[str], left_out: list
     if not wanted and not left_out:
         raise ReconcilerError("nothing that is live matches: ask for something else, or see what there is without any choice")
     without: dict[Address, str] = {e.address: e.said.why_not for e in wanted if e.said.why_not}
-    without |= {entry.address: f"owned by {owner}" for entry in wanted if (owner := _owner(entry, found, request)) is not None}
+    owned = {entry.address: f"owned by {owner}" for entry in wanted if (owner := _owner(entry, found, request.name)) is not None}
+    if request.owned_too:
+        wanted = [entry.noted(owned[entry.address]) if entry.address in owned else entry for entry in wanted]
+    else:
+        without |= owned
     while True:
         taken = [entry for entry in wanted if entry.address not in without]
         parts = _parts(wanted, taken, without)
@@ -76,12 +80,10 @@ def _with_notes(taken: Iterable[Entry], parts: Mapping[Address, Address], why: M
     return [entry.noted(*notes.get(entry.address, ())) for entry in taken]
 
 
-def _owner(entry: Entry, found: Found, request: Request) -> str | None:
-    """Another manifest that owns something of what the entry declares, if that matters."""
-    if request.owned_too:
-        return None
-    owned = (found.records[address].owner for address in entry.addresses if address in found.records)
-    return next((owner for owner in owned if owner != request.name), None)
+def _owner(entry: Entry, found: Found, name: str) -> str | None:
+    """Another manifest than ``name`` that owns something of what the entry declares."""
+    owners = (found.records[address].owner for address in entry.addresses if address in found.records)
+    return next((owner for owner in owners if owner != name), None)
 
 
 def _closing(left_out: Iterable[tuple[str, str]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -39,6 +39,9 @@ class Expression:
     secret is :class:`Needed` or a reference. ``services`` are the names of the services that it is about, the most important one first.
     ``goes_with``: it belongs to whatever these belong to; ``brings``: these belong to whatever it belongs to. ``also`` are the other resources
     that its entry declares. ``notes`` are for people. ``why_not``: it cannot be said, for this reason, and the rest does not count.
+
+    ``at`` is where in the body stands what is this resource's own, such as ``on_removal``; ``short``: what stands there is a short form of a mapping
+    with this key.
     """
 
     section: tuple[str, ...] = ()
@@ -50,23 +53,35 @@ class Expression:
     also: tuple[Address, ...] = ()
     notes: tuple[str, ...] = ()
     why_not: str = ""
+    at: tuple[str, ...] = ()
+    short: str = ""
+
+    def carrying(self, options: Mapping[str, Any]) -> Expression:
+        """The same with these keys in the resource's own part of the body."""
+        return replace(self, body=_with(self.body, self.at, self.short, options)) if options else self
 
 
 @dataclass(frozen=True)
 class Found:
     """Everything that was found, for kinds whose entries refer to others. ``records`` are the ownership records of what was found.
 
-    ``servers`` are the names of the Postgres servers.
+    ``servers`` are the names of the Postgres servers, ``name`` is that of the manifest.
     """
 
     live: Mapping[Address, Live]
     records: Mapping[Address, Record] = field(default_factory=dict)
     servers: Sequence[str] = ()
+    name: str = ""
     _holders: dict[int, Address | None] = field(default_factory=dict, repr=False, compare=False)
 
     def of_kind(self, kind: str) -> list[Live]:
         """What was found of one kind, by address."""
         return self._by_kind.get(kind, [])
+
+    def record_of_ours(self, address: Address) -> Record | None:
+        """The record of a resource that the manifest owns."""
+        record = self.records.get(address)
+        return record if record is not None and record.owner == self.name else None
 
     def label(self, server: str, name: str) -> tuple[str, dict[str, Any]]:
         """The label of something in Postgres, and what its entry must say because the label does not."""
@@ -155,6 +170,12 @@ def variable(*parts: str) -> str:
     """A name for an environment variable, made of words: ``KV_APP_DB_PASSWORD`` of ``kv``, ``app/db-password``."""
     words = "_".join(parts)
     return "".join(char.upper() if char.isascii() and char.isalnum() else "_" for char in words)
+
+
+def _with(body: Any, at: tuple[str, ...], short: str, options: Mapping[str, Any]) -> Any:
+    if at:
+        return {**body, at[0]: _with(body[at[0]], at[1:], short, options)}
+    return {**({short: body} if short else body), **options}
 
 
 def _last(key: Address) -> str:

@@ -25,6 +25,7 @@ _ORDER: Final = (
     "local",
     "expires_after",
     "accessor",
+    "rotation",
 )
 
 

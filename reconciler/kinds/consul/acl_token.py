@@ -30,6 +30,9 @@ NAMESPACE: Final = uuid.UUID("0f1d0f6e-0c58-5c0b-9d0b-6c2f6a3f1c55")
 
 _UNREADABLE: Final = "<hidden>"
 _INSTANT: Final = re.compile(r"(?P<seconds>[0-9T:-]{19})(\.(?P<fraction>[0-9]{1,9}))?(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})")
+_OF_OURS: Final = ("accessor", "rotation")
+"""What a manifest chooses, or leaves to be derived from its name and the label."""
+
 _SERVER_FILLED: Final = ("SecretID", "CreateIndex", "ModifyIndex", "CreateTime", "Hash", "ExpirationTTL", "AuthMethod")
 
 
@@ -134,9 +137,13 @@ class AclToken:
         tokens = [token for token in system.tokens() if is_made_by_somebody(token)]
         return [_live(Wanted(self.address(label), ""), token) for label, token in labelled(tokens)]
 
-    def express(self, live: Live, found: Found) -> Expression:  # noqa: ARG002  # it refers to nothing
-        """What it is linked to, and the accessor by which it is adopted. Never its secret."""
-        return granted("tokens", live, stated(live.fields, self.rules))
+    def express(self, live: Live, found: Found) -> Expression:
+        """What it is linked to, and the accessor by which it is adopted; of one's own only what was said of that. Never its secret."""
+        fields, ours = stated(live.fields, self.rules), found.record_of_ours(live.address)
+        if ours is not None:
+            fields = {key: value for key, value in fields.items() if key not in _OF_OURS}
+            fields |= {key: value for key, value in ours.specification.items() if key in _OF_OURS}
+        return granted("tokens", live, fields)
 
 
 def accessor_of(owner: str, label: str, rotation: int, *unalterable: str) -> str:

@@ -17,7 +17,7 @@ from reconciler.kinds.consul._surroundings import Surroundings, entry_address
 from reconciler.kinds.consul._values import Reading
 from reconciler.kinds.consul._written import Written, written_entries
 from reconciler.manifest.loaded import LoadedManifest
-from reconciler.manifest.mesh import NO_KINDS
+from reconciler.manifest.mesh import NO_KINDS, is_long_intention
 from reconciler.manifest.suggestion import closest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
@@ -138,7 +138,8 @@ class ConfigEntry:
         fields = stated(live.fields, self.rules)
         short = in_section(declaration.section, fields)
         if short is not None:
-            return Expression((declaration.section,), name, short, services)
+            is_short = declaration.section == "intentions" and not is_long_intention(short)
+            return Expression((declaration.section,), name, short, services, short="sources" if is_short else "")
         body = {
             key: Needed(variable(kind, name, key), f"the {key} of {live.address}") if isinstance(value, Secret) else value
             for key, value in declaration.form.body(fields).items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
@@ -14,7 +14,7 @@ from reconciler.model.address import Address
 from reconciler.model.importing import Expression, Found, Needed, variable
 from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
-from reconciler.model.secret import Reference, Secret, SecretSource
+from reconciler.model.secret import Generate, Reference, Secret, SecretSource
 from reconciler.model.value import Digest, Value, is_secret
 from reconciler.systems.consul.client import Consul, KvPair
 from reconciler.systems.consul.reader import ConsulReader
@@ -98,12 +98,18 @@ class Kv:
             text.encode("utf-8")
         except UnicodeEncodeError:
             return Expression(services=(folder,), why_not="its value is not text")
+        record = found.records.get(live.address)
+        generated = record.specification.get("value") if record is not None else None
         masked = bool(text) and (is_sensitive_key(key) or found.is_a_secret(live.address))
         if masked and "\0" in text:
             return Expression(services=(folder,), why_not="its value is a secret with the character NUL, which no environment variable can hold")
-        value = Needed(variable("kv", key), f"the value of {live.address}") if masked else text
-        body = {"value": value, "flags": live.fields["flags"]} if live.fields["flags"] else value
-        return Expression(("kv",), key, body, (folder,) if folder else ())
+        value: Any = Needed(variable("kv", key), f"the value of {live.address}") if masked else text
+        if isinstance(generated, Generate):
+            value = {"generate": {"bytes": generated.size_bytes, "encoding": generated.encoding}}
+        services, flags = (folder,) if folder else (), live.fields["flags"]
+        if flags:
+            return Expression(("kv",), key, {"value": value, "flags": flags}, services)
+        return Expression(("kv",), key, value, services, short="value")
 
 
 def _declared(key: str, entry: KvEntry) -> dict[str, Value]:

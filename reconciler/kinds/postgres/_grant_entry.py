@@ -57,8 +57,10 @@ def granted(live: Live, found: Found) -> Expression:
     privileges, grantable = live.fields["privileges"], live.fields["grantable"]
     if isinstance(grantable, list) and grantable:
         return no_part(live, found, "only some of its privileges may be passed on")
-    said = {"privileges": privileges, "grantable": True} if grantable else privileges
-    return part(live, found, {"grants": {grantee: {text: said}}}, [grantee])
+    at = ("grants", grantee, text)
+    if grantable:
+        return part(live, found, at, {"privileges": privileges, "grantable": True}, [grantee])
+    return part(live, found, at, privileges, [grantee], short="privileges")
 
 
 def _is_read_as_written(one: DatabaseObject) -> bool:

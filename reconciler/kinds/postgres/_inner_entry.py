@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final, LiteralString
 
 from reconciler.kinds.postgres._inside import around
@@ -33,14 +33,18 @@ def found_everywhere(kind: InnerKind, server: Postgres, names: LiteralString) ->
     return server.in_each_database(open_databases(server), inside)
 
 
-def part(live: Live, found: Found, body: Mapping[str, Any], roles: Iterable[str] = ()) -> Expression:
-    """``body`` as a part of the database's entry; ``roles`` are those that it names."""
+def part(live: Live, found: Found, at: tuple[str, ...], said: Any, roles: Iterable[str] = (), short: str = "") -> Expression:
+    """``said`` as a part of the database's entry; ``roles`` are those that it names. For ``at`` and ``short`` see Expression."""
     database = around(live.address)
-    label, said = found.label(*database.segments)
+    label, named = found.label(*database.segments)
+    body = said
+    for key in reversed(at):
+        body = {key: body}
     brought = [Address.of("db-role", database.segments[0], role) for role in roles]
     return Expression(
-        ("databases",), label, {**said, **body}, goes_with=(database,), brings=tuple(a for a in brought if a in found.live), also=(database,)
-    )
+        ("databases",), label, {**named, **body}, goes_with=(database,), brings=tuple(a for a in brought if a in found.live), also=(database,),
+        at=at, short=short,
+    )  # fmt: skip
 
 
 def no_part(live: Live, found: Found, why: str) -> Expression:

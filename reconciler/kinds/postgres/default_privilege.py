@@ -141,7 +141,7 @@ class DatabaseDefaultPrivilege(_inside.Inside, OnServer):
             "to": grantee,
             "privileges": live.fields["privileges"],
         }
-        return part(live, found, {"default_privileges": {f"{owner}: {objects} to {grantee}": said}}, [owner, grantee])
+        return part(live, found, ("default_privileges", f"{owner}: {objects} to {grantee}"), said, [owner, grantee])
 
 
 KIND = DatabaseDefaultPrivilege()

@@ -117,9 +117,11 @@ class DatabaseExtension(_inside.Inside, OnServer):
         return found_everywhere(self, system, _NAMES)
 
     def express(self, live: Live, found: Found) -> Expression:
-        """Its schema when it is not ``public``. The version is not said, so that a newer one is no drift."""
-        schema = live.fields["schema"]
-        return part(live, found, {"extensions": {live.address.segments[2]: {"schema": schema} if schema != "public" else {}}})
+        """Its schema when it is not ``public``. The version is only said where the manifest said it, so that a newer one is no drift."""
+        schema, record = live.fields["schema"], found.records.get(live.address)
+        said = {"schema": schema} if schema != "public" else {}
+        said |= {"version": live.fields["version"]} if record is not None and "version" in record.specification else {}
+        return part(live, found, ("extensions", live.address.segments[2]), said)
 
 
 KIND = DatabaseExtension()

@@ -115,7 +115,7 @@ class DatabaseSchema(_inside.Inside, OnServer):
     def express(self, live: Live, found: Found) -> Expression:
         """Its owner."""
         owner = live.fields["owner"]
-        return part(live, found, {"schemas": {live.address.segments[2]: {"owner": owner}}}, [owner])
+        return part(live, found, ("schemas", live.address.segments[2]), {"owner": owner}, [owner])
 
 
 KIND = DatabaseSchema()
