@@ -158,7 +158,7 @@ class _Run:
                 self._fail(change, fault)
                 continue
             self.orders.keep(change, made)
-            succeeded.append((change, self.writes.after(change, made)))
+            succeeded.append((change, self.writes.after(self.orders.known(change), made)))
         self._write(succeeded)
 
     def _fail(self, change: Change, fault: ReconcilerError) -> None:

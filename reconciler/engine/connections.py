@@ -16,8 +16,9 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.resource import CONSUL, System
 from reconciler.model.secret import Reference, Secret, SecretSource
+from reconciler.systems.consul.agent_services import AgentServices
 from reconciler.systems.consul.client import Consul
-from reconciler.systems.consul.connection import consul_settings, fit_for_a_header
+from reconciler.systems.consul.connection import consul_settings, elsewhere, fit_for_a_header
 from reconciler.systems.host import Host, LocalHost, RemoteHost, SshSettings, SshShell
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Connections:
         self._consul: Consul | None = None
         self._postgres: dict[str, Postgres] = {}
         self._hosts: dict[str, Host] = {}
+        self._agents: dict[str, Consul] = {}
         self._secrets: dict[str, Secret] = {}
 
     def __enter__(self) -> Self:
@@ -59,6 +61,8 @@ class Connections:
         """Close every connection."""
         for server in self._postgres.values():
             server.close()
+        for agent in self._agents.values():
+            agent.close()
         for host in self._hosts.values():
             host.close()
         if self._consul is not None:
@@ -93,12 +97,23 @@ class Connections:
     def host(self, name: str) -> Host:
         """The machine ``name``: ``local`` is the one this runs on, unless the manifest says how else to reach it."""
         if name not in self._hosts:
-            section = self.loaded.manifest.hosts.get(name)
-            if section is None or section.ssh is None:
-                self._hosts[name] = LocalHost(name)
-            else:
-                self._hosts[name] = RemoteHost(name, SshShell(SshSettings(name, section.ssh, section.port, bool(section.sudo))))
+            self._hosts[name] = self._host(name)
         return self._hosts[name]
+
+    def _host(self, name: str) -> Host:
+        section = self.loaded.manifest.hosts.get(name)
+        agent_at = section.consul if section else None
+        if section is None or section.ssh is None:
+            return LocalHost(name, AgentServices(lambda: self._agent(name, agent_at) if agent_at else self.consul))
+        shell = SshShell(SshSettings(name, section.ssh, section.port, bool(section.sudo)))
+        return RemoteHost(name, shell, AgentServices(lambda: self._agent(name, agent_at, shell)))
+
+    def _agent(self, name: str, address: str | None, shell: SshShell | None = None) -> Consul:
+        """The Consul agent of a machine, with the token of this run; through ``shell`` when it is another machine."""
+        if name not in self._agents:
+            there = elsewhere(self.consul.settings, address, shell.forward if shell else None)
+            self._agents[name] = Consul(there, log=self._log)
+        return self._agents[name]
 
     def host_names(self) -> list[str]:
         """Every machine that the manifest names, and this one."""

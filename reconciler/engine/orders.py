@@ -45,7 +45,7 @@ class Orders:
 
     def known(self, change: Change) -> Change:
         """The change with what it refers to as it is now: what was pending when it was planned, and is no secret, belongs into its record."""
-        if change.desired is None or not any(isinstance(value, Pending) for value in change.desired.fields.values()):
+        if change.desired is None or not any(isinstance(value, Pending) for _, value in leaves(change.desired.fields, frozenset())):
             return change
         fields = settle(self._situation.desired[change.address].fields, self._after)
         return replace(change, desired=replace(change.desired, fields=fields))

@@ -127,7 +127,10 @@ class _Planner:
     def _after(self, reference: Reference) -> Value:
         address = reference.address
         decision = self.decisions.get(address)
-        fresh = isinstance(decision, Change) and decision.action in (Action.CREATE, Action.REPLACE)
+        fresh = isinstance(decision, Change) and (
+            decision.action in (Action.CREATE, Action.REPLACE)
+            or (bool(decision.fields) and reference.attribute in self.situation.rules(address).renews)
+        )
         live = self.situation.live.get(address)
         outputs = None if fresh or live is None else live.outputs
         return value_after(look_up(self.settled.get(address, {}), (reference.attribute,)), outputs, reference.attribute)

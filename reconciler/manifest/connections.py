@@ -74,4 +74,7 @@ class HostSection(Section):
 
     ssh: SshDestination | None = Field(default=None, description="SSH destination, such as `root@gateway.example.com`.")
     port: Port | None = Field(default=None, description="SSH port, 22 by default.")
-    sudo: bool | None = Field(default=None, description="Whether to act through sudo.")
+    sudo: bool | None = Field(default=None, description="Whether to act through sudo, which must not ask for a password.")
+    consul: ConsulAddress | None = Field(
+        default=None, description="URL of the Consul agent on it, as seen from there; http://127.0.0.1:8500 by default."
+    )

@@ -158,6 +158,9 @@ FILE_OWNER: Final = Text(
     rf"{OS_NAME.pattern}|0|[1-9][0-9]{{0,8}}", "a user's or group's name, or its number", 'use a name, or digits in quotes as in "1000"', 32
 )
 UNIT_NAME: Final = Text(r"[A-Za-z0-9:_.@-]+\.service", "a systemd service unit's name", 'write it as in "carbonio-gateway.service"', 255)
+ENVIRONMENT_NAME: Final = Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable", "use letters, digits and _", 255)
+TEMPLATE_NAME: Final = Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of a template's variable", "use letters, digits and _", 255)
+LINE: Final = Text(rf"{NO_CONTROL}*", "one line of text", "leave out line breaks and other control characters", 4096)
 FILE_MODE: Final = Text(r"[0-7]{3,4}", "an octal file mode in quotes", 'write it as in "0600"', normal=lambda mode: mode.zfill(4))
 ABSOLUTE_PATH: Final = Text(
     rf"/{NO_CONTROL}+",
@@ -208,6 +211,9 @@ PgText = Annotated[str, PG_TEXT]
 OsName = Annotated[str, OS_NAME]
 FileOwner = Annotated[str, FILE_OWNER]
 UnitName = Annotated[str, UNIT_NAME]
+TemplateName = Annotated[str, TEMPLATE_NAME]
+EnvironmentName = Annotated[str, ENVIRONMENT_NAME]
+Line = Annotated[str, LINE]
 FileMode = Annotated[str, FILE_MODE]
 AbsolutePath = Annotated[str, ABSOLUTE_PATH]
 LocalPath = Annotated[str, LOCAL_PATH]

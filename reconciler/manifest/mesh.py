@@ -9,13 +9,26 @@ from pydantic import ConfigDict, Field, GetJsonSchemaHandler, JsonValue, model_v
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
 
 from reconciler.manifest.defaults import Labelled
-from reconciler.manifest.fields import DurationText, HostAddress, Label, LocalPath, OsName, Port, UnitName, Word
+from reconciler.manifest.fields import (
+    AbsolutePath,
+    DurationText,
+    EnvironmentName,
+    HostAddress,
+    Label,
+    Line,
+    LocalPath,
+    OsName,
+    Port,
+    UnitName,
+    Word,
+)
 from reconciler.manifest.mistake import Mistake, shown
 from reconciler.manifest.secret_fields import SECRET, within
 from reconciler.manifest.section import Entry, Section
 from reconciler.manifest.suggestion import folded
 
 Verdict = Literal["allow", "deny"]
+LogLevel = Literal["trace", "debug", "info", "warning", "error", "critical", "off"]
 
 
 class GatewayService(Section):
@@ -39,14 +52,35 @@ class GatewayService(Section):
 
 
 class GatewayProcess(Section):
-    """The gateway's process on a machine: account, token, unit."""
+    """The gateway's process on a machine: account, folder, token file, unit."""
 
     host: Label = Field(default="local", description="Machine (from `hosts`) that runs it; `local` by default.")
     token: Label = Field(description="Label of its token in `mesh_credentials.tokens`.")
     user: OsName | None = Field(default=None, description="Account it runs as; the gateway's name by default.")
     group: OsName | None = Field(default=None, description="Group it runs as; the gateway's name by default.")
+    directory: AbsolutePath | None = Field(
+        default=None, description="Folder of its token file; `/etc/carbonio/NAME/service-discover` by default, NAME without `carbonio-`."
+    )
     unit: UnitName | None = Field(default=None, description="Name of its systemd unit; the gateway's name by default.")
-    address: HostAddress | None = Field(default=None, description='Address it listens on, such as "10.0.0.5:8443".')
+    unit_path: AbsolutePath | None = Field(default=None, description="Path of the unit's file; in `/etc/systemd/system` by default.")
+    address: HostAddress | None = Field(
+        default=None, description='Address and port it listens on, such as "10.0.0.5:8444"; port 8443 of every address by default.'
+    )
+    consul_binary: AbsolutePath | None = Field(default=None, description="The consul program; `/usr/bin/consul` by default.")
+    envoy_binary: AbsolutePath | None = Field(default=None, description="The envoy program; the one in its PATH by default.")
+    envoy_version_check: bool | None = Field(default=None, description="Whether Envoy must be of a version that Consul supports; true by default.")
+    log_level: LogLevel | None = Field(default=None, description="How much Envoy logs.")
+    arguments: list[Word] | None = Field(default=None, description="More arguments of `consul connect envoy`.")
+    environment: dict[EnvironmentName, Line] | None = Field(default=None, description="Environment variables of the process; no secrets.")
+    hardening: bool | None = Field(default=None, description="Whether systemd shields the rest of the machine from it; true by default.")
+    absent_packages: list[Word] | None = Field(default=None, description="Packages that must not be installed there, such as `carbonio-files-db`.")
+    present_packages: list[Word] | None = Field(default=None, description="Packages that must be installed there.")
+
+    @model_validator(mode="after")
+    def _unit_file_of_the_unit(self) -> GatewayProcess:
+        if self.unit_path is not None and self.unit is not None and self.unit_path.rpartition("/")[2] != self.unit:
+            raise Mistake(f"has the unit {shown(self.unit)} and another name in unit_path", f"let unit_path end in /{self.unit}", ("unit_path",))
+        return self
 
 
 class TerminatingGateway(Entry):

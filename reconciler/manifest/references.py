@@ -74,7 +74,8 @@ def _unknown_servers(root: Node) -> Iterator[Diagnostic]:
 
 def _unknown_tokens(root: Node) -> Iterator[Diagnostic]:
     known = root.names("mesh_credentials", "tokens")
-    for path, node in matching(root, ("terminating_gateways", "*", "process", "token")):
+    used: tuple[TreePath, ...] = (("terminating_gateways", "*", "process", "token"), ("files", "*", "token"))
+    for path, node in (found for pattern in used for found in matching(root, pattern)):
         if isinstance(node.value, str) and node.value not in known:
             yield diagnostic(root, path, f"is {node.value}, which is not in mesh_credentials.tokens", instead(node.value, known))
 

@@ -40,6 +40,13 @@ def _fields(manifest: Manifest) -> Iterator[Found]:
         for name, value in config.body.items():
             if isinstance(value, Secret | SecretSource | Reference):
                 yield ("config_entries", index, name), f"config-entry/{config.Kind}/{config.Name}.{name}", value
+    yield from _contents(manifest)
+
+
+def _contents(manifest: Manifest) -> Iterator[Found]:
     for key, entry in manifest.kv.items():
         if entry.is_masked(key) or not isinstance(entry.value, str):
             yield ("kv", key, "value"), f"kv/{key}", entry.value
+    for label, file in manifest.files.items():
+        if file.content is not None and (file.is_masked or not isinstance(file.content, str)):
+            yield ("files", label, "content"), f"file/{file.host}{file.path}", file.content

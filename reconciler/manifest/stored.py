@@ -28,10 +28,11 @@ from reconciler.model.value import JSON
 
 def literal_secrets(loaded: LoadedManifest) -> list[Diagnostic]:
     """Where the manifest itself holds secrets, so that it must not be stored; in the order of its lines."""
+    or_say_so = ", or sensitive: false when it is none"
     found = [
         diagnostic(
             loaded.document, path, "holds a secret in plain text, which a saved plan must not hold",
-            f"write a reference such as {{env: NAME}} or {{file: PATH}}{', or sensitive: false when it is none' if path[0] == 'kv' else ''}",
+            f"write a reference such as {{env: NAME}} or {{file: PATH}}{or_say_so if path[0] in ('kv', 'files') else ''}",
         )
         for path, _, secret in secrets(loaded.manifest)
         if isinstance(secret, Secret | str)
@@ -46,7 +47,7 @@ def stored(loaded: LoadedManifest) -> JSON:
         "directory": str(loaded.directory.resolve()),
         "tree": _out(_with_rules(loaded), files),
         "files": list(files),
-        "sources": {entry.source: _source(loaded, entry.source) for entry in loaded.manifest.files.values()},
+        "sources": {path: _source(loaded, path) for entry in loaded.manifest.files.values() if (path := entry.source or entry.template)},
     }
 
 

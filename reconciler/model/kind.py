@@ -27,6 +27,7 @@ class FieldRules:
     replacement. ``keeps``: top-level fields that stay as they are when the manifest stops setting them. ``defaults``: what a field that is
     not set means, where that is not emptiness; also what it is set to when it is unset. ``only_for_creation``: top-level fields that say how to
     create it and nothing of how it is, so that they are never compared. ``not_compared``: the same of others, such as how to delete it.
+    ``renews``: the outputs that every write makes anew, such as a file's version.
     """
 
     whole: frozenset[Path] = frozenset()
@@ -35,6 +36,7 @@ class FieldRules:
     defaults: Mapping[str, Value] = field(default_factory=dict)
     only_for_creation: frozenset[str] = frozenset()
     not_compared: frozenset[str] = frozenset()
+    renews: frozenset[str] = frozenset()
 
     def default(self, path: Path) -> Value:
         """What the absence of the field at ``path`` means."""

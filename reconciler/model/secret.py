@@ -88,13 +88,13 @@ class SecretSource:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The value of another resource's attribute *after* this plan: a KV entry's ``value``, a token's ``secret_id``.
+    """The value of another resource's attribute *after* this plan: a KV entry's ``value``, a token's ``secret_id``, a file's ``version``.
 
     ``masked`` as in :class:`SecretSource`.
     """
 
     address: Address
-    attribute: Literal["value", "secret_id"]
+    attribute: Literal["value", "secret_id", "version"]
     masked: bool = True
 
     def to(self, value: Any) -> Any:

@@ -1,63 +1,62 @@
-"""``file/HOST/PATH``: a file on a machine; for now one that holds the secret of an ACL token, as Carbonio's services read it.
+"""``file/HOST/PATH``: a file on a machine: one that the manifest gives, one that holds the secret of an ACL token as Carbonio's services read it, the
+file of a systemd unit.
 
-The path stands in the address without its first slash: ``file/local/etc/carbonio/gateway/service-discover/token``. The content is the secret and one
-newline; one that is there without the newline is the same. Owner, group and mode are compared where the manifest sets them.
+The path stands in the address without its first slash: ``file/local/etc/carbonio/gateway/service-discover/token``. A token's content is the secret
+and one newline; one that is there without the newline is the same. Owner, group and mode are compared where the manifest sets them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, Final
 
+from reconciler.kinds.host._contents import content_of
+from reconciler.kinds.host._gateway import owners, processes
+from reconciler.kinds.host._machine import OnMachine, as_written, path_of
 from reconciler.manifest.loaded import LoadedManifest
+from reconciler.manifest.models import AclToken
 from reconciler.model.address import Address
 from reconciler.model.errors import Rejected
-from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
-from reconciler.model.resource import Desired, Live, System, SystemType
+from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.resource import Desired, Live, Place, System
 from reconciler.model.secret import Hidden, Reference, Secret
 from reconciler.model.value import Value
-from reconciler.systems.host import FileState, Host
+from reconciler.systems.host import Facts, FileState, Host, Inquiry
 
-_LOCAL = "local"
+_UNIT_FOLDERS: Final = ("/etc/systemd/system/", "/lib/systemd/system/", "/usr/lib/systemd/system/", "/usr/local/lib/systemd/system/")
+_RELOAD: Final = "[ ! -d /run/systemd/system ] || systemctl daemon-reload"
 
 
-class HostFile:
+class HostFile(OnMachine):
     """Files."""
 
     name: ClassVar[str] = "file"
-    system: ClassVar[SystemType] = "host"
-    covers: ClassVar[frozenset[str]] = frozenset({"mesh_credentials.tokens.file"})
-    rules: ClassVar[FieldRules] = FieldRules(keeps=frozenset({"owner", "group", "mode"}))
-    replaces: ClassVar[bool] = False
-
-    def address(self, *segments: str) -> Address:
-        """A host and a path without its first slash."""
-        return Address.of(self.name, *segments)
+    covers: ClassVar[frozenset[str]] = frozenset({"mesh_credentials.tokens.file", "mesh_credentials.tokens.file.remote", "files"})
+    rules: ClassVar[FieldRules] = FieldRules(keeps=frozenset({"owner", "group", "mode"}), renews=frozenset({"version"}))
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
-        """The token files on this machine. A file shares its token's options: what becomes of the one becomes of the other."""
+        """The manifest's own files, the token files, and what the processes of gateways read."""
+        yield from _files(manifest, self.name)
         for label, token in manifest.manifest.mesh_credentials.tokens.items():
-            needed = Address.of("acl-token", label)
             for number, file in enumerate(token.file):
-                if file.host != _LOCAL:
-                    continue
-                fields: dict[str, Value] = {"token": Reference(needed, "secret_id"), "mode": file.mode}
-                fields |= {k: v for k, v in (("owner", file.owner), ("group", file.group)) if v is not None}
-                yield Desired(
-                    self.address(file.host, file.path.removeprefix("/")), System("host", file.host), fields, label,
-                    manifest.place("mesh_credentials", "tokens", label, "file", number), needs=frozenset({needed}), must_exist=frozenset({needed}),
-                    on_removal=token.on_removal, protect=token.protect, adopt=token.adopt,
-                )  # fmt: skip
+                place = manifest.place("mesh_credentials", "tokens", label, "file", number)
+                yield _token_file(manifest, label, token, (file.host, file.path), (file.owner, file.group, file.mode), place)
+        for process in processes(manifest):
+            if not process.has_own_token_file:
+                token, where = manifest.manifest.mesh_credentials.tokens[process.process.token], (process.host, process.token_file)
+                yield _token_file(manifest, process.process.token, token, where, (process.user, process.group, "0600"), process.place)
+            yield Desired(
+                process.file(process.unit_path), process.system, {"content": process.unit_text, "mode": "0644"}, process.name, process.place,
+                on_removal=process.gateway.on_removal, protect=process.gateway.protect, adopt=process.gateway.adopt,
+            )  # fmt: skip
 
-    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
-        """None in Consul."""
-        del wanted, write
-        return ()
+    def asks(self, wanted: Sequence[Wanted]) -> Inquiry:
+        """With their contents."""
+        return Inquiry(files=frozenset(path_of(w.address) for w in wanted))
 
-    def read(self, system: Host, wanted: Sequence[Wanted]) -> Iterable[Live]:
-        """All in one call."""
-        paths = {_path(w.address): w for w in wanted}
-        return [_live(paths[path], state) for path, state in system.read(paths).items()]
+    def told(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Live]:
+        """Content, owner, group and mode."""
+        return [_live(want, facts.files[path_of(want.address)]) for want in wanted if path_of(want.address) in facts.files]
 
     def create(self, system: Host, order: Order) -> Made:
         """A new file; AlreadyExists when there is one."""
@@ -69,37 +68,96 @@ class HostFile:
 
     def delete(self, system: Host, order: Order) -> None:
         """Remove it, unless it was written since the plan was made."""
-        system.remove(_path(order.address), replacing=order.live.witness if order.live else None)
+        path = path_of(order.address)
+        system.remove(path, replacing=order.live.witness if order.live else None)
+        if path.startswith(_UNIT_FOLDERS):
+            system.run(_RELOAD)
 
     def _write(self, system: Host, order: Order, *, exclusive: bool) -> Made:
-        token = order.fields["token"]
-        if not isinstance(token, Secret):
-            raise Rejected(
-                f"its content may not be read, so it cannot be written anew: {token.why}" if isinstance(token, Hidden) else "its content is not known"
-            )
         state = system.write(
-            _path(order.address), Secret(token.reveal() + "\n"), owner=order.fields.get("owner"), group=order.fields.get("group"),
+            path_of(order.address), _bytes(order.fields), owner=order.fields.get("owner"), group=order.fields.get("group"),
             mode=order.fields["mode"], exclusive=exclusive, replacing=order.live.witness if order.live and not exclusive else None,
         )  # fmt: skip
-        return Made(None, list(state.witness))
+        return Made(None, list(state.witness), {"version": _version(state)})
 
 
 KIND = HostFile()
 
 
-def _path(address: Address) -> str:
-    return "/" + address.segments[1]
+def _files(manifest: LoadedManifest, kind: str) -> Iterable[Desired]:
+    for label, file in manifest.manifest.files.items():
+        place = manifest.place("files", label)
+        fields: dict[str, Value] = {"mode": file.mode}
+        fields |= {k: v for k, v in (("owner", file.owner), ("group", file.group)) if v is not None}
+        needed = _home(manifest, file.host, file.path) | owners(manifest, file.host, file.owner, file.group)
+        must_exist: frozenset[Address] = frozenset()
+        if file.token is not None:
+            must_exist = frozenset({Address.of("acl-token", file.token)})
+            fields["token"] = Reference(Address.of("acl-token", file.token), "secret_id")
+        else:
+            fields["content"] = content_of(file, manifest, place)
+            if isinstance(fields["content"], Reference):
+                must_exist = frozenset({fields["content"].address})
+        yield Desired(
+            Address.of(kind, file.host, file.path.removeprefix("/")), System("host", file.host), fields, label, place,
+            needs=needed | must_exist, must_exist=must_exist, on_removal=file.on_removal, protect=file.protect, adopt=file.adopt,
+        )  # fmt: skip
+
+
+def _token_file(
+    manifest: LoadedManifest, label: str, token: AclToken, where: tuple[str, str], rights: tuple[str | None, str | None, str], place: Place
+) -> Desired:
+    """A file shares its token's options: what becomes of the one becomes of the other."""
+    (host, path), (owner, group, mode) = where, rights
+    needed = Address.of("acl-token", label)
+    fields: dict[str, Value] = {"token": Reference(needed, "secret_id"), "mode": mode}
+    fields |= {k: v for k, v in (("owner", owner), ("group", group)) if v is not None}
+    return Desired(
+        Address.of("file", host, path.removeprefix("/")), System("host", host), fields, label, place,
+        needs=frozenset({needed}) | owners(manifest, host, owner, group) | _home(manifest, host, path), must_exist=frozenset({needed}),
+        on_removal=token.on_removal, protect=token.protect, adopt=token.adopt,
+    )  # fmt: skip
+
+
+def _home(manifest: LoadedManifest, host: str, path: str) -> frozenset[Address]:
+    """The folder of a gateway that a file lies in."""
+    return frozenset(p.address("directory") for p in processes(manifest) if p.host == host and path.startswith(p.directory + "/"))
+
+
+def _bytes(fields: Mapping[str, Value]) -> Secret | bytes:
+    key = "token" if "token" in fields else "content"
+    content = fields[key]
+    if isinstance(content, Hidden):
+        raise Rejected(f"its content may not be read, so it cannot be written anew: {content.why}")
+    if isinstance(content, str):
+        return content.encode("utf-8", "surrogateescape")
+    if not isinstance(content, Secret):
+        raise Rejected("its content is not known")
+    return Secret(content.reveal() + "\n") if key == "token" else content
 
 
 def _live(want: Wanted, state: FileState) -> Live:
-    content = Hidden(state.why) if state.content is None else Secret(state.content.decode("utf-8", "surrogateescape").removesuffix("\n"))
-    owner, group = _as_written(want, "owner", state.owner, state.uid), _as_written(want, "group", state.group, state.gid)
-    fields: dict[str, Value] = {"token": content, "owner": owner, "group": group, "mode": state.mode}
+    said = want.desired.fields if want.desired else want.record.specification if want.record else {"token": None}
+    key = "token" if "token" in said else "content"
+    fields: dict[str, Value] = {
+        key: _content(state, key, shown=isinstance(said.get(key), str) and int(state.mode, 8) & 0o004 != 0),
+        "owner": as_written(want, "owner", state.owner, state.uid),
+        "group": as_written(want, "group", state.group, state.gid),
+        "mode": state.mode,
+    }
     foreign = f"is {state.special}, not a file" if state.special else ""
-    return Live(want.address, fields, witness=list(state.witness), foreign=foreign)
+    return Live(want.address, fields, witness=list(state.witness), foreign=foreign, outputs={"version": _version(state)})
 
 
-def _as_written(want: Wanted, key: str, name: str, number: int) -> str:
-    """An owner or group by its number, where the manifest or the record has it so: ``"1000"`` is the same as the name of that account."""
-    written = [fields.get(key) for fields in (want.desired and want.desired.fields, want.record and want.record.specification) if fields]
-    return next((str(said) for said in written if said in (name, str(number))), name)
+def _content(state: FileState, key: str, *, shown: bool) -> Value:
+    """What others may not read is not shown either, whatever the manifest says."""
+    if state.content is None:
+        return Hidden(state.why)
+    text = state.content.decode("utf-8", "surrogateescape")
+    return Secret(text.removesuffix("\n")) if key == "token" else text if shown else Secret(text)
+
+
+def _version(state: FileState) -> str:
+    """When it was written, in ns since 1970, and which file of that name it is."""
+    inode, _, modified = state.witness
+    return f"{modified}-{inode}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -211,6 +211,18 @@ def fit_for_a_header(token: Secret, source: str) -> Secret:
     if not _IN_A_HEADER.fullmatch(token.reveal()):
         raise ReconcilerError(f"the token from {source} is empty or contains a space, a line break or a letter outside ASCII: correct it")
     return token
+
+
+def elsewhere(settings: ConsulSettings, address: str | None, way: Callable[[str], int] | None = None) -> ConsulSettings:
+    """The settings of another agent of the same cluster at ``address`` (``http://127.0.0.1:8500`` when None), with the same token.
+
+    ``way`` leads there: from ``HOST:PORT`` or a socket's path, as seen from the agent's machine, to a port of 127.0.0.1 here.
+    """
+    there = replace(settings, **{"scheme": "http", "socket": "", "prefix": "", **_place(address or DEFAULT_ADDRESS, {})})
+    if way is None:
+        return there
+    port = way(there.socket or f"{there.host}:{there.port}")
+    return replace(there, socket="", host="127.0.0.1", port=port, tls_server_name=there.tls_server_name or there.host)
 
 
 def _place(written: str | None, environ: Mapping[str, str]) -> dict[str, Any]:

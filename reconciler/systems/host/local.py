@@ -23,7 +23,7 @@ from reconciler.model.secret import Secret
 from reconciler.systems.host.inquiry import LARGEST_BYTES, inquire
 from reconciler.systems.host.paths import NAME_BYTES, temporary_name
 from reconciler.systems.host.shell import MACHINE_ID_FILES, TIMEOUT_S, LocalShell, demand_identity, printed
-from reconciler.systems.host.states import Facts, FileState, Inquiry
+from reconciler.systems.host.states import Agent, Facts, FileState, Inquiry, NoAgent
 
 _NOT_FILES: Final = ("/proc", "/sys", "/dev")
 _NO_NAMELESS_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
@@ -33,8 +33,9 @@ _NO_NAMELESS_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 class LocalHost:
     """The machine that this program runs on."""
 
-    def __init__(self, name: str = "local", machine_id_files: Sequence[str] = MACHINE_ID_FILES) -> None:
+    def __init__(self, name: str = "local", agent: Agent | None = None, machine_id_files: Sequence[str] = MACHINE_ID_FILES) -> None:
         self.name = name
+        self.agent = agent or NoAgent(name)
         self._shell = LocalShell(machine_id_files)
 
     @property

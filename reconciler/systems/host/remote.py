@@ -16,7 +16,7 @@ from reconciler.model.secret import Secret
 from reconciler.systems.host.inquiry import file_state, inquire
 from reconciler.systems.host.paths import NAME_BYTES, temporary_name
 from reconciler.systems.host.shell import TIMEOUT_S, Shell, demand_identity, printed
-from reconciler.systems.host.states import Facts, FileState, Inquiry
+from reconciler.systems.host.states import Agent, Facts, FileState, Inquiry, NoAgent
 
 _NOTHING: Final = "-"
 """In an argument's place: leave it as it is."""
@@ -102,8 +102,9 @@ rm -f -- "./$temporary" "./$name" && sync -- .
 class RemoteHost:
     """A machine that answers through ``shell``."""
 
-    def __init__(self, name: str, shell: Shell) -> None:
+    def __init__(self, name: str, shell: Shell, agent: Agent | None = None) -> None:
         self.name = name
+        self.agent = agent or NoAgent(name)
         self._shell = shell
 
     @property

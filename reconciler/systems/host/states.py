@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
+from reconciler.model.errors import Unreachable
 from reconciler.model.secret import Secret
+from reconciler.model.value import JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +120,56 @@ class Facts:
     has_systemd: bool = False
 
 
+class Agent(Protocol):
+    """The Consul agent on a machine, as far as it is asked about itself (:class:`~reconciler.systems.consul.agent_services.AgentServices`)."""
+
+    def services(self) -> dict[str, JSON]:
+        """The services registered with it, by ID."""
+        ...
+
+    def checks(self) -> dict[str, JSON]:
+        """Their checks, by ID."""
+        ...
+
+    def register(self, body: JSON) -> None:
+        """Add or replace one."""
+        ...
+
+    def deregister(self, service_id: str) -> None:
+        """Remove one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoAgent:
+    """In the place of an agent, on a machine that is not asked for it."""
+
+    host: str
+
+    def services(self) -> dict[str, JSON]:
+        """None can be told."""
+        raise Unreachable(f"host {self.host} has no Consul agent that is known")
+
+    def checks(self) -> dict[str, JSON]:
+        """None can be told."""
+        return self.services()
+
+    def register(self, body: JSON) -> None:
+        """It cannot be done."""
+        del body
+        self.services()
+
+    def deregister(self, service_id: str) -> None:
+        """It cannot be done."""
+        del service_id
+        self.services()
+
+
 class Host(Protocol):
-    """What a machine must answer. ``name`` is its name in the manifest."""
+    """What a machine must answer. ``name`` is its name in the manifest, ``agent`` its Consul agent."""
 
     name: str
+    agent: Agent
 
     @property
     def identity(self) -> str:

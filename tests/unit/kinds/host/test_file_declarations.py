@@ -50,13 +50,12 @@ def test_each_file_of_a_token_is_a_resource_that_needs_it(declared):
     assert (first.place.line, second.place.line) == (12, 13)
 
 
-def test_files_on_other_machines_are_not_this_kinds(declared):
-    assert (
-        declared("""
+def test_files_on_other_machines_are_named_by_them(declared):
+    [file] = declared("""
         hosts: {edge: {ssh: root@edge}}
         mesh_credentials:
           policies: {p: {rules: {key_prefix: {a/: read}}}}
           tokens: {gateway: {policies: [p], file: {host: edge, path: /etc/a/token}}}
         """)
-        == []
-    )
+    assert str(file.address) == "file/edge/etc/a/token"
+    assert file.system == System("host", "edge")

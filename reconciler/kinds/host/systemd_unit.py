@@ -1,0 +1,137 @@
+"""``systemd-unit/HOST/NAME``: the unit of a gateway's process: enabled, running, and started after everything it reads was written.
+
+Its file is a resource of its own (``file/HOST/PATH``). A unit that is neither enabled nor running, and whose file is the one that we write, is not
+there yet. ``reads`` holds the version of each file that a start takes in: when one changes, the unit is started again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Final
+
+from reconciler.kinds.host._gateway import Process, processes
+from reconciler.kinds.host._machine import OnMachine
+from reconciler.manifest.loaded import LoadedManifest
+from reconciler.model.address import Address
+from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.record import State
+from reconciler.model.resource import Desired, Live
+from reconciler.model.secret import Reference
+from reconciler.model.value import Value
+from reconciler.systems.host import Facts, Host, Inquiry, UnitState
+
+_IDLE: Final = ("inactive", "failed")
+_OFF: Final = ("", "disabled", "bad")
+_TIMEOUT_S: Final = 180.0
+"""Longer than the unit's own TimeoutStopSec of 120 s."""
+
+_START: Final = r"""
+unit=$1 restart=$2 unmask=$3
+try() { said=$("$@" 2>&1) || fault rejected "$unit: $(printf '%s' "$said" | head -n 1): journalctl -u $unit tells more"; }
+try systemctl daemon-reload
+[ -z "$unmask" ] || try systemctl unmask -- "$unit"
+try systemctl enable -- "$unit"
+[ -z "$restart" ] || try systemctl restart -- "$unit"
+"""
+_STOP: Final = r"""
+unit=$1
+loaded=$(systemctl show -p LoadState --value -- "$unit") || exit 1
+[ "$loaded" != not-found ] || exit 0
+try() { said=$("$@" 2>&1) || fault rejected "$unit: $(printf '%s' "$said" | head -n 1): journalctl -u $unit tells more"; }
+[ "$loaded" != masked ] || try systemctl unmask -- "$unit"
+try systemctl disable --now -- "$unit"
+systemctl reset-failed -- "$unit" 2>/dev/null || :
+"""
+
+
+class SystemdUnit(OnMachine):
+    """Units."""
+
+    name: ClassVar[str] = "systemd-unit"
+    covers: ClassVar[frozenset[str]] = frozenset({"terminating_gateways.process"})
+    rules: ClassVar[FieldRules] = FieldRules(whole=frozenset({("reads",)}))
+
+    def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
+        """One for each gateway that the manifest runs."""
+        for process in processes(manifest):
+            reads = _reads(process, manifest)
+            yield Desired(
+                process.address(self.name), process.system,
+                {
+                    "file": process.unit_path, "enabled": "enabled", "active": "active",
+                    "reads": {"/" + a.segments[1]: Reference(a, "version", masked=False) for a in sorted(reads)},
+                },
+                process.name, process.place, needs=_needs(process) | reads, must_exist=reads,
+                on_removal=process.gateway.on_removal, protect=process.gateway.protect, adopt=process.gateway.adopt,
+            )  # fmt: skip
+
+    def asks(self, wanted: Sequence[Wanted]) -> Inquiry:
+        """By their full names."""
+        return Inquiry(units=frozenset(w.address.segments[1] for w in wanted))
+
+    def told(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Live]:
+        """Where its file is, whether it is enabled and runs; what it read is what was written when it was last started by us."""
+        for want in wanted:
+            state = facts.units.get(want.address.segments[1])
+            if state is not None and _is_there(want, state):
+                yield Live(want.address, _fields(want, state), notice=_drop_ins(state))
+
+    def create(self, system: Host, order: Order) -> Made:
+        """Enabled, and started anew: what a killed run began may run with what there was before."""
+        return _start(system, order, restart=True)
+
+    def update(self, system: Host, order: Order) -> Made:
+        """Enabled, and started anew unless it was only not enabled."""
+        return _start(system, order, restart=any(path[0] != "enabled" for path in order.changed) or _is_masked(order))
+
+    def delete(self, system: Host, order: Order) -> None:
+        """Stopped and disabled."""
+        system.run(_STOP, order.address.segments[1], timeout_s=_TIMEOUT_S)
+
+
+KIND = SystemdUnit()
+
+
+def _reads(process: Process, manifest: LoadedManifest) -> frozenset[Address]:
+    managed = {process.file(f.path) for f in manifest.manifest.files.values() if f.host == process.host}
+    return frozenset({process.file(process.unit_path), process.file(process.token_file)} | ({process.file(f) for f in process.tls_files} & managed))
+
+
+def _needs(process: Process) -> frozenset[Address]:
+    return frozenset(
+        {process.address(kind) for kind in ("os-user", "os-group", "agent-service")}
+        | {Address.of("config-entry", "terminating-gateway", process.name, fold=True)}
+    )
+
+
+def _is_there(want: Wanted, state: UnitState) -> bool:
+    told = want.desired.fields if want.desired else want.record.specification if want.record else {}
+    if state.load == "not-found" and state.active in _IDLE:
+        return False
+    idle = state.active in _IDLE and state.enabled in _OFF and state.load != "masked"
+    claimed = want.record is not None and want.record.state is State.CLAIMING
+    if claimed and state.file == told.get("file"):
+        return state.active == "active" and state.enabled == "enabled"  # what a killed run began is done again from its beginning
+    ours = want.record is not None
+    return ours or not (idle and state.file == told.get("file"))
+
+
+def _fields(want: Wanted, state: UnitState) -> dict[str, Value]:
+    last = want.record.specification.get("reads") if want.record else None
+    if last is None and want.desired is not None:
+        last = want.desired.fields.get("reads")
+    return {"file": state.file, "enabled": "masked" if state.load == "masked" else state.enabled, "active": state.active, "reads": last}
+
+
+def _drop_ins(state: UnitState) -> str:
+    return f"leaves the drop-ins of others behind ({state.drop_ins[0]})" if state.drop_ins else ""
+
+
+def _is_masked(order: Order) -> bool:
+    return order.live is not None and order.live.fields.get("enabled") == "masked"
+
+
+def _start(system: Host, order: Order, *, restart: bool) -> Made:
+    unmask = "yes" if _is_masked(order) else ""
+    system.run(_START, order.address.segments[1], "yes" if restart else "", unmask, timeout_s=_TIMEOUT_S)
+    return Made(None)
