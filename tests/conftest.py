@@ -9,6 +9,9 @@
 ``free_port``          a port on loopback that nobody listens on
 ``gateway_host``       a Debian with systemd and sshd of its own; the same one for all tests of a worker, so leave it as it was found
 ``second_gateway_host`` another one
+``mesh``               a Consul server, wiped before the test, that hosts can join and that serves xDS
+``gateway_node``       ``gateway_host`` as a node of that mesh, with a Consul agent, ``consul`` and ``envoy``; nothing is registered at it
+``second_gateway_node`` the same of ``second_gateway_host``
 =====================  =====================================================================================================================
 
 A test that needs a server of its own (TLS, a kill, a second datacenter) makes one: ``with ConsulServer(tls=True) as consul``.
@@ -28,6 +31,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from tests.servers.consul import ConsulServer
     from tests.servers.machine import Machine
+    from tests.servers.mesh_node import MeshNode
     from tests.servers.postgres import PostgresServer
 
 _numbers = itertools.count(1)
@@ -123,11 +127,17 @@ def free_port() -> int:
 
 
 def _machine() -> Iterator[Machine]:
+    from tests.servers import envoy
+    from tests.servers.consul import binary as consul_binary
     from tests.servers.machine import Machine, why_not
 
     if reason := why_not():
         pytest.skip(reason)
-    with Machine() as machine:
+    try:
+        programs = {"consul": consul_binary(), "envoy": envoy.find()}
+    except envoy.NoEnvoy as no_envoy:
+        pytest.skip(str(no_envoy))
+    with Machine(programs=programs) as machine:
         yield machine
 
 
@@ -141,3 +151,49 @@ def gateway_host(no_settings_of_the_developer: None) -> Iterator[Machine]:
 def second_gateway_host(no_settings_of_the_developer: None) -> Iterator[Machine]:
     """Another host with systemd and sshd, for all tests of a worker."""
     yield from _machine()
+
+
+@pytest.fixture(scope="session")
+def mesh_of_this_worker(no_settings_of_the_developer: None) -> Iterator[ConsulServer]:
+    """One server for all tests of a worker; ask for ``mesh``."""
+    from tests.servers.consul import ConsulServer
+
+    with ConsulServer(grpc=True, for_machines=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gateway_node_of_this_worker(gateway_host: Machine, mesh_of_this_worker: ConsulServer) -> MeshNode:
+    """One agent for all tests of a worker; ask for ``gateway_node``."""
+    from tests.servers.mesh_node import MeshNode
+
+    return MeshNode(gateway_host, mesh_of_this_worker).join()
+
+
+@pytest.fixture(scope="session")
+def second_gateway_node_of_this_worker(second_gateway_host: Machine, mesh_of_this_worker: ConsulServer) -> MeshNode:
+    """One agent for all tests of a worker; ask for ``second_gateway_node``."""
+    from tests.servers.mesh_node import MeshNode
+
+    return MeshNode(second_gateway_host, mesh_of_this_worker).join()
+
+
+@pytest.fixture
+def mesh(mesh_of_this_worker: ConsulServer) -> ConsulServer:
+    """A real Consul with nothing in it but the nodes that have joined."""
+    mesh_of_this_worker.wipe()
+    return mesh_of_this_worker
+
+
+@pytest.fixture
+def gateway_node(gateway_node_of_this_worker: MeshNode, mesh: ConsulServer) -> MeshNode:
+    """A host with a Consul agent at which nothing is registered."""
+    gateway_node_of_this_worker.wipe()
+    return gateway_node_of_this_worker
+
+
+@pytest.fixture
+def second_gateway_node(second_gateway_node_of_this_worker: MeshNode, mesh: ConsulServer) -> MeshNode:
+    """Another host with a Consul agent at which nothing is registered."""
+    second_gateway_node_of_this_worker.wipe()
+    return second_gateway_node_of_this_worker

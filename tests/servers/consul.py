@@ -15,12 +15,14 @@ from typing import Any, Self
 
 from tests.servers.consul_api import ConsulApi
 from tests.servers.consul_binary import NoConsul, find
+from tests.servers.machine_runner import HERE
 from tests.servers.ports import free_ports
 from tests.servers.supervised import ServerFailed, Supervised, fresh_folder
 
 
 @functools.cache
-def _found() -> Path:
+def binary() -> Path:
+    """The Consul of this machine; never built here, because a silent pause of ten minutes looks like a hang. Raises NoConsul."""
     found = find()
     if found is None:
         raise NoConsul("there is no Consul here: `make servers` gets one")
@@ -32,8 +34,8 @@ class ConsulServer(ConsulApi):
 
     ``extra``: HCL that is read after our own configuration. ``persistent``: keeps its state on disk, so that :meth:`restart` finds it again (the
     other one is in memory, as with ``-dev``). ``tls``: also serves HTTPS, see ``ca_file`` and the others. ``unix_socket``: also serves on that path.
-    ``grpc``: also serves xDS, for Envoy. ``bootstrapped``: False for one that has no management token yet, so that ``token``
-    means nothing.
+    ``grpc``: also serves xDS, for Envoy. ``for_machines``: agents on test machines can join it. ``bootstrapped``: False for one that has no
+    management token yet, so that ``token`` means nothing.
     """
 
     def __init__(
@@ -44,14 +46,17 @@ class ConsulServer(ConsulApi):
         tls: bool = False,
         unix_socket: bool = False,
         grpc: bool = False,
+        for_machines: bool = False,
         bootstrapped: bool = True,
         datacenter: str = "dc1",
         binary: Path | None = None,
     ) -> None:
+        super().__init__()
         self.token = str(uuid.uuid4())
         self.datacenter = datacenter
         self._extra, self._persistent, self._grpc, self._bootstrapped = extra, persistent, grpc, bootstrapped
         self._binary = binary
+        self._bind_address = HERE if for_machines else self.host
         self._process: Supervised | None = None
         self.folder = fresh_folder("consul", None)
         self.log = self.folder / "consul.log"
@@ -66,9 +71,9 @@ class ConsulServer(ConsulApi):
 
     @property
     def binary(self) -> Path:
-        """The Consul that is run; never built here, because a silent pause of ten minutes looks like a hang."""
+        """The Consul that is run."""
         if self._binary is None:
-            self._binary = _found()
+            self._binary = binary()
         return self._binary
 
     def start(self) -> Self:
@@ -136,7 +141,7 @@ class ConsulServer(ConsulApi):
         configuration: dict[str, Any] = {
             "node_name": "test-server",
             "datacenter": self.datacenter,
-            "bind_addr": self.host,
+            "bind_addr": self._bind_address,
             "addresses": {"http": f"{self.host} unix://{self.unix_socket}" if self.unix_socket else self.host},
             "ports": self._ports,
             "disable_update_check": True,
@@ -200,6 +205,11 @@ class ConsulServer(ConsulApi):
     def grpc_port(self) -> int:
         """Of xDS; only with ``grpc``."""
         return self._ports["grpc"]
+
+    @property
+    def join_address(self) -> str:
+        """Where agents join it; only those on this machine unless it is ``for_machines``."""
+        return f"{self._bind_address}:{self._ports['serf_lan']}"
 
     @property
     def environment(self) -> dict[str, str]:

@@ -37,6 +37,10 @@ class ConsulApi:
     port: int
     token: str
 
+    def __init__(self) -> None:
+        self.spared: set[str] = set()
+        """What :meth:`wipe` leaves alone, because an agent lives on it: names of nodes, accessors of tokens, ids of policies."""
+
     def request(self, method: str, path: str, body: object = None, *, token: str | None = None) -> Answer:
         """Any request, with the management token unless told; ``body``: bytes as they are, else as JSON. Answers of any status are returned."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
@@ -98,18 +102,18 @@ class ConsulApi:
             self.put(f"/v1/agent/service/deregister/{quote(service, safe='')}")
             self.put("/v1/catalog/deregister", {"Node": "test-server", "ServiceID": service})  # the agent itself would do so a little later
         for node in self.get("/v1/catalog/nodes"):
-            if node["Node"] != "test-server":
+            if node["Node"] not in {"test-server", *self.spared}:
                 self.put("/v1/catalog/deregister", {"Node": node["Node"]})
 
     def _wipe_acls(self) -> None:
         own = self.get("/v1/acl/token/self")["AccessorID"]
         for token in self.get("/v1/acl/tokens"):
-            if token["AccessorID"] not in (own, _ANONYMOUS):
+            if token["AccessorID"] not in {own, _ANONYMOUS, *self.spared}:
                 self.delete(f"/v1/acl/token/{token['AccessorID']}")
         for role in self.get("/v1/acl/roles"):
             self.delete(f"/v1/acl/role/{role['ID']}")
         for policy in self.get("/v1/acl/policies"):
-            if policy["Name"] not in _BUILTIN_POLICIES:
+            if policy["Name"] not in _BUILTIN_POLICIES and policy["ID"] not in self.spared:
                 self.delete(f"/v1/acl/policy/{policy['ID']}")
 
     def _wipe_config_entries(self) -> None:

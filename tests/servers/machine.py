@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -75,17 +75,17 @@ def _overlay_works() -> bool:
 class Machine:
     """One host; booted and ended as a context manager. Raises Unavailable where this machine cannot run any.
 
-    ``programs``: binaries that appear in its /usr/bin, under their own names. ``view``: how it gets a root of its own, ``overlay`` or ``copy``.
+    ``programs``: binaries, by the name under which they appear in its /usr/bin. ``view``: how it gets a root of its own, ``overlay`` or ``copy``.
     """
 
     ssh_port = 22
 
-    def __init__(self, *, hostname: str = "", programs: Sequence[Path] = (), view: str = "") -> None:
+    def __init__(self, *, hostname: str = "", programs: Mapping[str, Path] | None = None, view: str = "") -> None:
         self.hostname = hostname or f"gateway-{os.getpid()}-{next(_numbers)}.example.com"
         self.sudo_password = secrets.token_hex(8)
         self.address = ""
         self.pid = 0
-        self._programs, self._view = programs, view
+        self._programs, self._view = programs or {}, view
         self._process: Supervised | None = None
         self.folder = fresh_folder("machine", None)
         self.log = self.folder / "machine.log"
@@ -137,7 +137,7 @@ class Machine:
             told.bind(str(outside / "notify"))
             told.setblocking(False)
             self._process = Supervised(
-                [unshare, "--mount", *runner, *map(str, self._programs)],
+                [unshare, "--mount", *runner, *(f"{name}={binary}" for name, binary in self._programs.items())],
                 log=self.log,
                 environ={"PATH": _PATH},
                 stop_signal=signal.SIGTERM,

