@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import socket
 import ssl
@@ -91,8 +92,8 @@ def test_consul_that_cannot_start_says_why():
         ConsulServer(extra="nonsense = true").start()
 
 
-def test_listeners_are_on_loopback_only(consul, postgres18):
-    for pid in (consul.pid, postgres18.pid):
+def test_listeners_are_on_loopback_only(consul, mesh, postgres18):
+    for pid in (consul.pid, mesh.pid, postgres18.pid):
         inodes = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
         listening = [
             fields[1]
@@ -101,7 +102,7 @@ def test_listeners_are_on_loopback_only(consul, postgres18):
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes
         ]
         assert listening
-        assert all(address.startswith("0100007F:") for address in listening)
+        assert all(re.match("[0-9A-F]{6}7F:", address) for address in listening)  # 127.0.0.0/8: the first byte comes last
 
 
 def test_postgres_asks_for_passwords_and_logs_every_statement(postgres):
