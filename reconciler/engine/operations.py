@@ -19,6 +19,7 @@ from reconciler.engine.diff import drifted_fields
 from reconciler.engine.guard import Limits, Own, refusals
 from reconciler.engine.observe import Observation, declare, observe, unsupported
 from reconciler.engine.order import in_order
+from reconciler.engine.own import demand_rights, objections
 from reconciler.engine.plan import Consents, make_plan
 from reconciler.engine.schedule import Progress
 from reconciler.engine.scope import WHOLE, Scope
@@ -186,7 +187,10 @@ def _desired(connections: Connections, options: Options) -> dict[Address, Desire
 def _plan(connections: Connections, options: Options, scope: Scope, desired: dict[Address, Desired], *, write: bool) -> tuple[Plan, Observation]:
     observation = observe(connections, desired, write=write, scope=scope)
     planned = make_plan(observation.situation, Consents(options.adopt))
+    if write:
+        demand_rights(connections, observation.situation, planned)
     more = refusals(planned, observation.situation, observation.own, options.limits)
+    more += objections(connections, observation.situation, planned)
     return replace(planned, refusals=(*planned.refusals, *more)), observation
 
 

@@ -16,6 +16,7 @@ from reconciler.model.resource import Desired, Live, SystemType
 from reconciler.model.value import ABSENT, JSON, Path, Value, is_empty
 
 if TYPE_CHECKING:
+    from reconciler.model.change import Change, Refusal
     from reconciler.model.importing import Expression, Found
 
 
@@ -220,6 +221,24 @@ class TransactionalKind(Kind, Protocol):
 
     def hindrance(self, system: Any, live: Live) -> str:
         """Asked immediately before deleting: why it must not be deleted now after all (it is then forgotten), or empty."""
+        ...
+
+
+@runtime_checkable
+class DemandingKind(Kind, Protocol):
+    """A kind whose changes take rights that its system can be asked about."""
+
+    def lacking(self, system: Any, changes: Mapping[Address, Change]) -> Iterable[str]:
+        """Rights that this run has not and that changes of this kind surely take. ``changes`` are all that a plan makes on this system."""
+        ...
+
+
+@runtime_checkable
+class WaryKind(Kind, Protocol):
+    """A kind whose changes could shut out the run that makes them."""
+
+    def objections(self, system: Any, changes: Mapping[Address, Change], staying: Iterable[Address]) -> Iterable[Refusal]:
+        """Why it must not be this run that makes the changes of a plan on this system. ``staying`` is what is wanted there afterwards."""
         ...
 
 

@@ -15,13 +15,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import ClassVar, Final, LiteralString
 
-from reconciler.kinds.postgres import _contents, _unsaid
+from reconciler.kinds.postgres import _contents, _rights, _unsaid
 from reconciler.kinds.postgres._joining import acting_for
 from reconciler.kinds.postgres._locale import normal_encoding, normal_locale
 from reconciler.kinds.postgres._on_server import OnServer, still_there
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import Database
 from reconciler.model.address import Address
+from reconciler.model.change import Change
 from reconciler.model.errors import LostRace, Rejected, Unreachable
 from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import FieldRules, Made, Order, Wanted
@@ -147,6 +148,10 @@ class PostgresDatabase(OnServer):
                 system.run_outside_transaction(sql("DROP DATABASE {}{}", Name(name), force))
         except InUse as fault:
             raise Rejected(f"{fault}{_named(system.query(_SESSIONS, {'name': name}))}") from fault
+
+    def lacking(self, system: Postgres, changes: Mapping[Address, Change]) -> Iterable[str]:
+        """CREATEDB."""
+        return _rights.for_databases(system, changes)
 
     def find(self, system: Postgres) -> list[Live]:
         """Every database but those that every server has."""

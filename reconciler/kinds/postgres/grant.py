@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
-from reconciler.kinds.postgres import _grant_catalogue, _inside
+from reconciler.kinds.postgres import _grant_catalogue, _inside, _way_in
 from reconciler.kinds.postgres._grant_entry import Given, granted, sets
 from reconciler.kinds.postgres._inner_entry import open_databases
 from reconciler.kinds.postgres._joining import acting_for, owner_in
@@ -20,6 +20,7 @@ from reconciler.manifest.database_objects import PUBLIC, DatabaseObject, normal_
 from reconciler.manifest.databases import Database
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
+from reconciler.model.change import Change, Refusal
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
 from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Made, Order, Wanted
@@ -85,6 +86,10 @@ class DatabaseGrant(_inside.Inside, OnServer):
                 return
             initial = frozenset(r["privilege"] for r in rows[0]["by_default"] or ())
             _change(system, session, order, Goal(initial))
+
+    def objections(self, system: Postgres, changes: Mapping[Address, Change], staying: Iterable[Address]) -> Iterable[Refusal]:
+        """That this run could not connect to a database any more."""
+        return _way_in.lockouts(system, changes, staying)
 
     def find(self, system: Postgres) -> list[Live]:
         """What somebody granted or revoked on the objects of each database; on all of a schema where it is the same on all."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, LiteralString
 
+from reconciler.kinds.postgres import _rights
 from reconciler.kinds.postgres._on_server import OnServer
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
+from reconciler.model.change import Change
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
 from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Made, Order, Wanted
@@ -107,6 +109,10 @@ class DatabaseMembership(OnServer):
         statements = [_revoke(system, order.address, g["grantor"], sql(""), cascade=order.allow_data_loss) for g in granted]
         if statements:
             system.run(*statements)
+
+    def lacking(self, system: Postgres, changes: Mapping[Address, Change]) -> Iterable[str]:
+        """ADMIN on the role."""
+        return _rights.for_memberships(system, changes)
 
     def find(self, system: Postgres) -> Iterable[Live]:
         """Every membership that somebody granted, but of Postgres' own roles."""

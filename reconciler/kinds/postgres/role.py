@@ -12,10 +12,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar, Final, LiteralString
 
-from reconciler.kinds.postgres import _role_dependants, _role_entry, _role_removal, _role_settings, _unsaid
+from reconciler.kinds.postgres import _rights, _role_dependants, _role_entry, _role_removal, _role_settings, _unsaid
 from reconciler.kinds.postgres._on_server import OnServer, still_there
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import DbRole
+from reconciler.model.address import Address
+from reconciler.model.change import Change
 from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import FieldRules, Made, Order, Wanted
 from reconciler.model.resource import Desired, Live, System
@@ -120,6 +122,10 @@ class DatabaseRole(OnServer):
     def delete(self, system: Postgres, order: Order) -> None:
         """DROP OWNED in each database that knows the role, for its privileges or with consent for its objects too; then DROP ROLE."""
         _role_removal.remove(system, order)
+
+    def lacking(self, system: Postgres, changes: Mapping[Address, Change]) -> Iterable[str]:
+        """CREATEROLE, ADMIN, and what only those may give who have it."""
+        return _rights.for_roles(system, changes)
 
     def find(self, system: Postgres) -> list[Live]:
         """Every role but Postgres' own, the superuser that the server was made with, and ``postgres``."""
