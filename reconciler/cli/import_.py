@@ -30,7 +30,7 @@ Examples:
   reconciler import > everything.yaml
   reconciler import --service carbonio-files-db --out carbonio-files-db.yaml
   reconciler import 'kv/carbonio-files/*' 'config-entry/*/carbonio-files*'
-  reconciler import --kind acl-policy --kind acl-token
+  reconciler import --kind acl-token --token-file '/etc/carbonio/*/service-discover/token'
   reconciler import --from-files /etc/carbonio""",
 )
 @click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
@@ -39,6 +39,7 @@ Examples:
 @click.option("--name", metavar="NAME", help="Name of the manifest; by default that of the only --service, or `imported`.")
 @click.option("--owned-too", is_flag=True, help="Also what other manifests own.")
 @click.option("--from-files", "directory", metavar="DIR", type=click.Path(path_type=Path), help="Read *.hcl and *.json there, and no server.")
+@click.option("--token-file", "token_files", metavar="PATH", multiple=True, help="A file here that holds a token; * stands for any characters.")
 @click.option("--connections", metavar="FILE", type=click.Path(readable=False), help="A manifest whose connections are used.")
 @click.option("--out", "path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, readable=False), help="Write to FILE (mode 0600).")
 @click.option("--force", is_flag=True, help="With --out: replace FILE when it exists.")
@@ -46,24 +47,26 @@ Examples:
 @takes_looks
 def command(
     addresses: tuple[str, ...], kinds: tuple[str, ...], services: tuple[str, ...], name: str | None, directory: Path | None,
-    connections: str | None, path: Path | None, choices: Choices, output: Output, *, owned_too: bool, force: bool,
+    token_files: tuple[str, ...], connections: str | None, path: Path | None, choices: Choices, output: Output, *, owned_too: bool, force: bool,
 ) -> None:  # fmt: skip
     """Write a manifest for what is live, whose plan has nothing but adoptions.
 
     ADDRESS may hold *, which stands for any characters, / too. Secrets are never written: where one belongs, the manifest refers to the KV entry
     that holds it, or to an environment variable to be set. What is built in, node-local services, and what other manifests own is left out.
     """
-    _check(kinds, directory, connections, path, force=force)
+    _check(kinds, directory, connections, path, token_files, force=force)
     from reconciler.importing.request import Request
 
     name = _manifest_name(name, services)
-    request = Request(name, kinds, addresses, services, owned_too, _base(connections))
+    request = Request(name, kinds, addresses, services, owned_too, _base(connections), token_files)
     imported = _from_files(directory, request) if directory is not None else _from_live(request, connections, choices, output)
     _write(imported, path)
     _explain(imported)
 
 
-def _check(kinds: tuple[str, ...], directory: Path | None, connections: str | None, path: Path | None, *, force: bool) -> None:
+def _check(
+    kinds: tuple[str, ...], directory: Path | None, connections: str | None, path: Path | None, token_files: tuple[str, ...], *, force: bool
+) -> None:  # fmt: skip
     context = click.get_current_context()
     from reconciler.importing.operations import importable_kinds
 
@@ -73,6 +76,8 @@ def _check(kinds: tuple[str, ...], directory: Path | None, connections: str | No
             raise click.BadParameter(f"{kind!r} is not one of {', '.join(known)}.", context, param_hint="--kind")
     if directory is not None and connections is not None:
         raise click.UsageError("--from-files excludes --connections: no server is asked.", context)
+    if directory is not None and token_files:
+        raise click.UsageError("--from-files excludes --token-file: whose token it is, Consul would have to say.", context)
     if directory is not None and not directory.is_dir():
         raise click.BadParameter(f"{directory} is not a folder.", context, param_hint="--from-files")
     if force and path is None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from glob import glob
+from pathlib import Path
 from typing import Final
 
 from reconciler.engine.connections import Connections
 from reconciler.importing.request import Request
 from reconciler.kinds import all_kinds
+from reconciler.manifest.features import LOCAL
 from reconciler.model.address import Address
-from reconciler.model.errors import AccessDenied
+from reconciler.model.errors import AccessDenied, ReconcilerError
 from reconciler.model.importing import Found
-from reconciler.model.kind import ImportableKind
+from reconciler.model.kind import ImportableKind, PointedKind
 from reconciler.model.record import Record
 from reconciler.model.resource import CONSUL, Live, System
 from reconciler.ownership import records
+from reconciler.systems.consul.client import KvPair
 from reconciler.systems.consul.reader import ConsulReader
 
 _POSTGRES_IS_MEANT: Final = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE", "PGUSER")
+HERE: Final = System("host", LOCAL)
 _TOGETHER: Final = "@"
 """The incarnation of what is made in one transaction with its record, which tells nothing from anything else."""
 
@@ -47,7 +52,12 @@ def look(connections: Connections, request: Request) -> Look:
     if connections.consul.settings.token is None:
         warnings.append("no Consul token is given: what the anonymous token may not read is missing, and Consul does not say what")
     named = {system: connections.identity(system) for system in [CONSUL, *(System("postgres", server) for server in servers)]}
-    found, owned = _with_their_records(live, _records(connections, named), named, request.name)
+    pairs = connections.consul.kv_tree(records.PREFIX).values()
+    if request.token_files or any(_is_of_a_host(records.header(pair), request.name) for pair in pairs):
+        named[HERE] = connections.identity(HERE)
+    known = _decoded(pairs, named)
+    live += [(HERE, one) for kind in kinds if isinstance(kind, PointedKind) and HERE in named for one in _pointed(kind, connections, request, known)]
+    found, owned = _with_their_records(live, known, named, request.name)
     return Look(Found(found, owned, connections.server_names(), request.name), tuple(warnings))
 
 
@@ -72,9 +82,25 @@ def _servers(connections: Connections, request: Request, kinds: Iterable[Importa
     return []
 
 
-def _records(connections: Connections, named: Mapping[System, str]) -> list[Record]:
+def _is_of_a_host(header: records.Header, name: str) -> bool:
+    kind = all_kinds().get(header.kind)
+    return header.owner == name and kind is not None and kind.system == HERE.type
+
+
+def _pointed(kind: PointedKind, connections: Connections, request: Request, known: Iterable[Record]) -> Iterable[Live]:
+    """The files that are named, and those that the manifest owns."""
+    addresses = {record.address for record in known if record.system == HERE and record.owner == request.name and record.address.kind == kind.name}
+    for pattern in request.token_files:
+        paths = glob(str(Path(pattern).absolute()), recursive=True)
+        if not paths:
+            raise ReconcilerError(f"--token-file {pattern}: there is no such file")
+        addresses |= {kind.address(HERE.name, path.removeprefix("/")) for path in paths}
+    return kind.find_at(connections.host(HERE.name), sorted(addresses))
+
+
+def _decoded(pairs: Iterable[KvPair], named: Mapping[System, str]) -> list[Record]:
     names = {(system.type, identity): system for system, identity in named.items()}
-    return [records.decode(pair, all_kinds(), names) for pair in connections.consul.kv_tree(records.PREFIX).values()]
+    return [records.decode(pair, all_kinds(), names) for pair in pairs]
 
 
 def _with_their_records(

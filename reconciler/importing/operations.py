@@ -16,7 +16,7 @@ from reconciler.kinds import all_kinds
 from reconciler.model.address import Address
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.importing import Found
-from reconciler.model.kind import ImportableKind
+from reconciler.model.kind import ImportableKind, PointedKind
 
 
 def importable_kinds() -> list[str]:
@@ -53,11 +53,13 @@ def _imported(found: Found, request: Request, opening: list[str], left_out: list
         wanted = [entry.noted(owned[entry.address]) if entry.address in owned else entry for entry in wanted]
     else:
         without |= owned
+    pointed = [kind for kind in all_kinds().values() if isinstance(kind, PointedKind) and found.name]
     while True:
         taken = [entry for entry in wanted if entry.address not in without]
         parts = _parts(wanted, taken, without)
+        remarks = [remark for kind in pointed for remark in [kind.remark([entry.said for entry in taken])] if remark]
         closing = [*left_out, *((str(address), why) for address, why in without.items() if address not in parts)]
-        written = document(request.name, _with_notes(taken, parts, without), [*opening, *warnings], _closing(closing))
+        written = document(request.name, _with_notes(taken, parts, without), [*opening, *remarks, *warnings], _closing(closing))
         wrong = unsound(written, found, request)
         if not wrong:
             break

@@ -13,7 +13,8 @@ class Request:
     """Which resources, and what the manifest is called.
 
     Each choice that is made narrows what is taken: ``kinds`` by name, ``globs`` of addresses, ``services`` with all that belongs to them.
-    ``owned_too``: also what other manifests own. ``base`` are files (name and text) that the manifest will be merged over.
+    ``owned_too``: also what other manifests own. ``base`` are files (name and text) that the manifest will be merged over. ``token_files`` are paths
+    on this machine, which may hold ``*``, of files in which tokens are looked for.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Request:
     services: tuple[str, ...] = ()
     owned_too: bool = False
     base: tuple[tuple[str, str], ...] = ()
+    token_files: tuple[str, ...] = ()
 
     def may_want(self, kind: str) -> bool:
         """Whether anything of this kind can be chosen."""

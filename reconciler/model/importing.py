@@ -89,6 +89,11 @@ class Found:
             return name, {}
         return f"{name}@{server}", {"name": name, "server": server}
 
+    def holding(self, kind: str, secret: Value) -> list[Live]:
+        """What was found of one kind that holds this secret, by address; nothing when it is not known."""
+        found = (live for live in self.of_kind(kind) if isinstance(secret, Secret))
+        return [live for live in found if any(isinstance(v, Secret) and v == secret for v in (*live.fields.values(), *live.outputs.values()))]
+
     def keys_with(self, text: str, words: Iterable[str]) -> tuple[Address, ...]:
         """The KV entries whose value is ``text``, and the last segment of whose key has one of ``words`` in it."""
         return tuple(a for a in self._keys_by_value.get(text, ()) if any(word in _last(a) for word in words))

@@ -259,6 +259,19 @@ class ImportableKind(Kind, Protocol):
 
 
 @runtime_checkable
+class PointedKind(ImportableKind, Protocol):
+    """A kind that cannot be searched for: what is looked at must be named."""
+
+    def find_at(self, system: Any, addresses: Iterable[Address]) -> Iterable[Live]:
+        """What there is of these; ``system`` as for ``read``."""
+        ...
+
+    def remark(self, entries: Iterable[Expression]) -> str:
+        """What to tell people about what was not named, in view of the entries that are written; may be empty."""
+        ...
+
+
+@runtime_checkable
 class FiledKind(ImportableKind, Protocol):
     """A kind that is also kept in files of Consul's own."""
 

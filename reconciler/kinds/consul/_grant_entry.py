@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.model.address import Address
@@ -14,6 +15,7 @@ from reconciler.model.value import JSON
 
 _ANONYMOUS: Final = "00000000-0000-0000-0000-000000000002"
 _BOOTSTRAP: Final = frozenset({"Bootstrap Token (Global Management)", "Initial Management Token"})
+_USUAL: Final = {"mode": "0600"}
 _POLICY_SUFFIX: Final = "-policy"
 _ORDER: Final = (
     "description",
@@ -52,6 +54,18 @@ def granted(section: str, live: Live, fields: Mapping[str, Any]) -> Expression:
     if "expires_after" in said:
         said["expires_after"] = re.sub(r"(?<=[hm])0[ms](0s)?$", "", said["expires_after"])  # 720h0m0s
     return Expression(("mesh_credentials", section), live.address.segments[0], said, tuple(services), tuple(links))
+
+
+def with_files(token: Expression, files: Sequence[Live]) -> Expression:
+    """The entry of a token whose secret stands in these files."""
+    said = [{"path": f"/{file.address.segments[1]}", **_attributes(file.fields)} for file in files]
+    if not said:
+        return token
+    return replace(token, body={**token.body, "file": said[0] if len(said) == 1 else said}, also=tuple(file.address for file in files))
+
+
+def _attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: fields[key] for key in ("owner", "group", "mode") if fields[key] != _USUAL.get(key)}
 
 
 def _base(token: Mapping[str, JSON]) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from reconciler.kinds.consul._durations import go_text, nanoseconds
-from reconciler.kinds.consul._grant_entry import granted, is_made_by_somebody, labelled
+from reconciler.kinds.consul._grant_entry import granted, is_made_by_somebody, labelled, with_files
 from reconciler.kinds.consul._grants import GrantRules, declared_grants, grants_body, link_body, linked, links, live_grants
 from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
@@ -138,12 +138,12 @@ class AclToken:
         return [_live(Wanted(self.address(label), ""), token) for label, token in labelled(tokens)]
 
     def express(self, live: Live, found: Found) -> Expression:
-        """What it is linked to, and the accessor by which it is adopted; of one's own only what was said of that. Never its secret."""
+        """What it is linked to, the files that hold its secret, and the accessor by which it is adopted, unless that is derived. Never its secret."""
         fields, ours = stated(live.fields, self.rules), found.record_of_ours(live.address)
         if ours is not None:
             fields = {key: value for key, value in fields.items() if key not in _OF_OURS}
             fields |= {key: value for key, value in ours.specification.items() if key in _OF_OURS}
-        return granted("tokens", live, fields)
+        return with_files(granted("tokens", live, fields), found.holding("file", live.outputs["secret_id"]))
 
 
 def accessor_of(owner: str, label: str, rotation: int, *unalterable: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Final
 
+from reconciler.kinds.host import _token_files
 from reconciler.kinds.host._contents import content_of
 from reconciler.kinds.host._gateway import owners, processes
 from reconciler.kinds.host._machine import OnMachine, as_written, path_of
@@ -17,6 +18,7 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import AclToken
 from reconciler.model.address import Address
 from reconciler.model.errors import Rejected
+from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Made, Order, Wanted
 from reconciler.model.resource import Desired, Live, Place, System
 from reconciler.model.secret import Hidden, Reference, Secret
@@ -57,6 +59,23 @@ class HostFile(OnMachine):
     def told(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Live]:
         """Content, owner, group and mode."""
         return [_live(want, facts.files[path_of(want.address)]) for want in wanted if path_of(want.address) in facts.files]
+
+    def find(self, system: Host) -> list[Live]:
+        """None: which of a machine's files are somebody's cannot be known without reading them all."""
+        del system
+        return []
+
+    def find_at(self, system: Host, addresses: Iterable[Address]) -> list[Live]:
+        """Those that are there, as files of tokens."""
+        return list(self.read(system, [Wanted(address, "") for address in addresses]))
+
+    def remark(self, entries: Iterable[Expression]) -> str:
+        """About tokens whose files were not named."""
+        return _token_files.remark(entries)
+
+    def express(self, live: Live, found: Found) -> Expression | None:
+        """A token's entry says it; what is no token's is named."""
+        return _token_files.expressed(live, found)
 
     def create(self, system: Host, order: Order) -> Made:
         """A new file; AlreadyExists when there is one."""
