@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
@@ -13,7 +14,7 @@ from reconciler.importing.request import Request
 from reconciler.kinds import all_kinds
 from reconciler.manifest.features import LOCAL
 from reconciler.model.address import Address
-from reconciler.model.errors import AccessDenied, ReconcilerError
+from reconciler.model.errors import AccessDenied, ReconcilerError, SystemFault
 from reconciler.model.importing import Found
 from reconciler.model.kind import ImportableKind, PointedKind
 from reconciler.model.record import Record
@@ -34,6 +35,7 @@ class Look:
 
     found: Found
     warnings: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def look(connections: Connections, request: Request) -> Look:
@@ -53,12 +55,17 @@ def look(connections: Connections, request: Request) -> Look:
         warnings.append("no Consul token is given: what the anonymous token may not read is missing, and Consul does not say what")
     named = {system: connections.identity(system) for system in [CONSUL, *(System("postgres", server) for server in servers)]}
     pairs = connections.consul.kv_tree(records.PREFIX).values()
-    if request.token_files or any(_is_of_a_host(records.header(pair), request.name) for pair in pairs):
+    if request.token_files:
         named[HERE] = connections.identity(HERE)
+    elif any(_is_of_a_host(records.header(pair), request.name) for pair in pairs):
+        with suppress(SystemFault):  # a machine without an identity has no records
+            named[HERE] = connections.identity(HERE)
     known = _decoded(pairs, named)
-    live += [(HERE, one) for kind in kinds if isinstance(kind, PointedKind) and HERE in named for one in _pointed(kind, connections, request, known)]
+    pointed = {kind: _pointed(kind, request, known) for kind in kinds if isinstance(kind, PointedKind) and HERE in named}
+    live += [(HERE, one) for kind, addresses in pointed.items() for one in kind.find_at(connections.host(HERE.name), addresses)]
     found, owned = _with_their_records(live, known, named, request.name)
-    return Look(Found(found, owned, connections.server_names(), request.name), tuple(warnings))
+    unread = _unread(known, request, {address for addresses in pointed.values() for address in addresses})
+    return Look(Found(found, owned, connections.server_names(), request.name), tuple(warnings), tuple(unread))
 
 
 def _find(kind: ImportableKind, reader: ConsulReader, request: Request) -> Iterable[Live]:
@@ -87,15 +94,26 @@ def _is_of_a_host(header: records.Header, name: str) -> bool:
     return header.owner == name and kind is not None and kind.system == HERE.type
 
 
-def _pointed(kind: PointedKind, connections: Connections, request: Request, known: Iterable[Record]) -> Iterable[Live]:
-    """The files that are named, and those that the manifest owns."""
-    addresses = {record.address for record in known if record.system == HERE and record.owner == request.name and record.address.kind == kind.name}
+def _unread(known: Iterable[Record], request: Request, pointed: Container[Address]) -> Iterable[tuple[str, str]]:
+    """What the manifest owns and cannot be had back, when all of it is asked for."""
+    if request.kinds or request.globs or request.services:
+        return
+    for address in sorted(record.address for record in known if record.owner == request.name):
+        kind = all_kinds()[address.kind]
+        if not isinstance(kind, ImportableKind) or (isinstance(kind, PointedKind) and address not in pointed):
+            yield str(address), f"owned by {request.name}, and not imported: only files that hold tokens are, of what is on machines"
+
+
+def _pointed(kind: PointedKind, request: Request, known: Iterable[Record]) -> list[Address]:
+    """The files that are named, and those of tokens that the manifest owns."""
+    ours = [r for r in known if r.system == HERE and r.owner == request.name and r.address.kind == kind.name]
+    addresses = {record.address for record in ours if kind.is_told(record)}
     for pattern in request.token_files:
         paths = glob(str(Path(pattern).absolute()), recursive=True)
         if not paths:
             raise ReconcilerError(f"--token-file {pattern}: there is no such file")
         addresses |= {kind.address(HERE.name, path.removeprefix("/")) for path in paths}
-    return kind.find_at(connections.host(HERE.name), sorted(addresses))
+    return sorted(addresses)
 
 
 def _decoded(pairs: Iterable[KvPair], named: Mapping[System, str]) -> list[Record]:

@@ -33,7 +33,7 @@ def import_live(connections: Connections, request: Request) -> Imported:
         "what was adopted is left in place when its entry goes, unless that says on_removal: delete.",
         *merged,
     ]
-    return _imported(looked.found, request, opening, [], looked.warnings)
+    return _imported(looked.found, request, opening, list(looked.left_out), looked.warnings)
 
 
 def import_files(directory: Path, request: Request) -> Imported:

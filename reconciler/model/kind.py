@@ -266,6 +266,10 @@ class PointedKind(ImportableKind, Protocol):
         """What there is of these; ``system`` as for ``read``."""
         ...
 
+    def is_told(self, record: Record) -> bool:
+        """Whether an entry can say what has this record."""
+        ...
+
     def remark(self, entries: Iterable[Expression]) -> str:
         """What to tell people about what was not named, in view of the entries that are written; may be empty."""
         ...

@@ -65,3 +65,9 @@ def test_without_the_right_to_see_secrets_no_token_is_told(mesh, imported, files
 def test_a_file_that_is_not_there_is_an_error(imported, tmp_path):
     with pytest.raises(ReconcilerError, match="there is no such file"):
         imported(token_files=(f"{tmp_path}/none/*",))
+
+
+def test_what_of_the_manifest_cannot_be_had_back_is_named(mesh, imported, tmp_path):
+    mesh.apply_all({"name": "mesh", "kv": {"a": "x"}, "files": {"note": {"path": f"{tmp_path}/note", "content": "x"}}})
+    assert [what for what, _ in imported().left_out] == [f"file/local{tmp_path}/note"]
+    assert imported(kinds=("kv",)).left_out == ()

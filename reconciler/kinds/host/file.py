@@ -20,6 +20,7 @@ from reconciler.model.address import Address
 from reconciler.model.errors import Rejected
 from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.record import Record
 from reconciler.model.resource import Desired, Live, Place, System
 from reconciler.model.secret import Hidden, Reference, Secret
 from reconciler.model.value import Value
@@ -68,6 +69,10 @@ class HostFile(OnMachine):
     def find_at(self, system: Host, addresses: Iterable[Address]) -> list[Live]:
         """Those that are there, as files of tokens."""
         return list(self.read(system, [Wanted(address, "") for address in addresses]))
+
+    def is_told(self, record: Record) -> bool:
+        """Where it holds a token: of another file only what is in it is known, not where that came from."""
+        return "token" in record.specification
 
     def remark(self, entries: Iterable[Expression]) -> str:
         """About tokens whose files were not named."""
