@@ -163,3 +163,18 @@ def test_nothing_is_written_to_disk(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     open_archive(path, Secret(PASSWORD))
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_the_child_gets_the_password_in_neither_arguments_nor_environment(tmp_path, monkeypatch):
+    seen = {}
+    run = subprocess.run
+
+    def watch(arguments, **options):
+        seen.update(arguments=arguments, environment=options["env"])
+        return run(arguments, **options)
+
+    monkeypatch.setattr(openpgp.subprocess, "run", watch)
+    monkeypatch.setenv("SOMEBODYS_SECRET", PASSWORD)
+    open_archive(write(tmp_path, contents()), Secret(PASSWORD))
+    assert PASSWORD not in str(seen)
+    assert "SOMEBODYS_SECRET" not in seen["environment"]

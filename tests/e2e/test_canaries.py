@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.credentials.archive import ACL_TOKEN, CA, CA_KEY, GOSSIP_KEY
+from tests.credentials.archives import PASSWORD, contents, sealed, tar
+from tests.credentials.archives import write as write_archive
 from tests.e2e.broken import PLACES
 from tests.e2e.canaries import Evidence, canary, known, mark
+from tests.e2e.command import Command
 from tests.e2e.leaky import LEAKS
-from tests.e2e.planted import Planted
+from tests.e2e.planted import Planted, command_lines
+from tests.servers.consul import ConsulServer
 from tests.servers.counting_proxy import CountingProxy, Fate, Write
 from tests.servers.postgres_proxy import PostgresProxy, Statement
 
@@ -162,9 +167,15 @@ def somebody_changes_them(planted):
 def consul_token(planted, form, value):
     """The token in one of the places it can come from; nothing in the others."""
     planted.manifest["consul"] = {}
+    planted.program = ("-m", "reconciler.cli.main")
     planted.environment = {name: text for name, text in planted.environment.items() if not name.startswith("CONSUL_HTTP_TOKEN")}
-    if form == "CONSUL_HTTP_TOKEN":
+    if form in ("CONSUL_HTTP_TOKEN", "SETUP_CONSUL_TOKEN"):
         planted.environment[form] = value
+    elif form == "bootstrap_token":
+        planted.manifest["consul"] = {"token": {form: {"file": archive(planted, value), "password": planted.env("", PASSWORD)}}}
+    elif form == "this node's archive":
+        archive(planted, value)
+        planted.program = ("-m", "tests.e2e.on_a_mesh_node", ".")
     elif form == "CONSUL_HTTP_TOKEN_FILE":
         planted.environment[form] = str(planted.folder / planted.file("", value)["file"])
     else:
@@ -190,7 +201,21 @@ def postgres_password(planted, form, value):
         server["password"] = {"literal": lambda: value, "env": lambda: planted.env("", value), "file": lambda: planted.file("", value)}[form]()
 
 
-@pytest.mark.parametrize("form", ["CONSUL_HTTP_TOKEN", "CONSUL_HTTP_TOKEN_FILE", "literal", "env", "file"])
+def archive(planted, secret_id):
+    """A cluster archive in which everything is secret, and its password beside it; the file's name."""
+    members = contents(secret_id)
+    members[CA_KEY] = planted.plant("the CA key", "{}\n").value.encode() + members[CA_KEY]
+    lines = members[CA_KEY].decode().splitlines()
+    planted.canaries += [known("the gossip key", members[GOSSIP_KEY].decode()), known("a line of the CA key", lines[2])]
+    planted.canaries += [known("a token's SecretID", secret_id), known("the archive's password", PASSWORD)]
+    (planted.folder / "password").write_text(PASSWORD)
+    return write_archive(planted.folder, members).name
+
+
+TOKENS = ["CONSUL_HTTP_TOKEN", "CONSUL_HTTP_TOKEN_FILE", "SETUP_CONSUL_TOKEN", "literal", "env", "file", "bootstrap_token", "this node's archive"]
+
+
+@pytest.mark.parametrize("form", TOKENS)
 def test_the_token_is_not_seen_wherever_it_comes_from(planted, form):
     consul_token(planted, form, planted.consul.token)
     planted.run("plan", planted.write(planted.manifest), "-vv", *KEEPS, expect=0)
@@ -206,6 +231,50 @@ def test_the_password_is_not_seen_wherever_it_comes_from(planted, form):
     postgres_password(planted, form, planted.plant("a wrong password", user="postgres").value)
     planted.run("plan", planted.write(planted.manifest), "-vv", *KEEPS, expect=1)
     assert planted.finds() == []
+
+
+def test_nothing_of_a_cluster_archive_is_seen(planted):
+    consul_token(planted, "this node's archive", planted.consul.token)
+    planted.write(planted.manifest)
+    planted.run("credentials", "show", expect=0)
+    planted.run("credentials", "show", "--json", expect=0)
+    planted.run("credentials", "verify", expect=0)
+    planted.run("credentials", "verify", "--json", expect=0)
+    sound = (planted.folder / "cluster-credentials.tar.gpg").read_bytes()
+    for content in (sound[: len(sound) // 2], sealed(b"no tar but " + PASSWORD.encode()), sealed(tar({ACL_TOKEN: PASSWORD.encode()}))):
+        (planted.folder / "cluster-credentials.tar.gpg").write_bytes(content)
+        for command in (("credentials", "verify"), ("credentials", "token"), ("plan", "mesh.yaml", "-vv")):
+            planted.run(*command, expect=1)
+    (planted.folder / "cluster-credentials.tar.gpg").write_bytes(sound)
+    (planted.folder / "password").write_text(planted.plant("a wrong password of the archive").value)
+    planted.run("credentials", "token", expect=1)
+    planted.run("plan", "mesh.yaml", "-vv", *KEEPS, expect=1)
+    assert planted.finds() == []
+
+
+def test_nothing_of_new_credentials_is_seen(reconciler, tmp_path):
+    evidence, members = Evidence(), contents()
+    for file, name in (("consul-agent-ca.pem", CA), ("consul-agent-ca-key.pem", CA_KEY)):
+        (tmp_path / file).write_bytes(members[name])
+    (tmp_path / "main.json").write_text(json.dumps({"encrypt": members[GOSSIP_KEY].decode()}))
+    (tmp_path / "password").write_text(PASSWORD)
+    with ConsulServer(bootstrapped=False) as consul, CountingProxy(consul.address) as proxy:
+
+        def look(_):
+            evidence.add("process list", *command_lines())
+            evidence.add("file", (tmp_path / "cluster-credentials.tar.gpg.bootstrapping").read_bytes())
+
+        proxy.before = look
+        command = Command(tmp_path, {"CONSUL_HTTP_ADDR": proxy.address}, ("-m", "tests.e2e.on_a_mesh_node", "."))
+        for run in (command("credentials", "bootstrap", expect=0), command("credentials", "bootstrap", "--force", expect=1)):
+            evidence.add("output", run.out, run.err)
+        evidence.add("file", (tmp_path / "cluster-credentials.tar.gpg").read_bytes())
+        evidence.add("log of Consul", consul.log_text())
+    secret_id = command("credentials", "token", expect=0).out
+    key = members[CA_KEY].decode().splitlines()[1]
+    secrets = {"SecretID": secret_id, "password": PASSWORD, "gossip key": members[GOSSIP_KEY].decode(), "CA key": key}
+    assert b"on_a_mesh_node" in evidence.all("process list")
+    assert evidence.search([known(name, value) for name, value in secrets.items()]) == []
 
 
 # --- things that fail, at the highest verbosity ---
