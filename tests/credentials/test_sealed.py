@@ -173,8 +173,9 @@ def test_the_child_gets_the_password_in_neither_arguments_nor_environment(tmp_pa
         seen.update(arguments=arguments, environment=options["env"])
         return run(arguments, **options)
 
+    path = write(tmp_path, contents())
     monkeypatch.setattr(subprocess, "run", watch)
     monkeypatch.setenv("SOMEBODYS_SECRET", PASSWORD)
-    open_archive(write(tmp_path, contents()), Secret(PASSWORD))
+    open_archive(path, Secret(PASSWORD))
     assert PASSWORD not in str(seen)
     assert "SOMEBODYS_SECRET" not in str(seen["environment"])
