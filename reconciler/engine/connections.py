@@ -19,7 +19,7 @@ from reconciler.model.secret import Reference, Secret, SecretSource
 from reconciler.systems.consul.agent_services import AgentServices
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.connection import consul_settings, elsewhere, fit_for_a_header
-from reconciler.systems.host import Host, LocalHost, RemoteHost, SshSettings, SshShell
+from reconciler.systems.host import Host, LocalHost, RemoteHost, SshSettings, SshShell, Tunnel
 
 if TYPE_CHECKING:
     from reconciler.systems.postgres import Postgres
@@ -48,6 +48,8 @@ class Connections:
         self._consul: Consul | None = None
         self._postgres: dict[str, Postgres] = {}
         self._hosts: dict[str, Host] = {}
+        self._shells: dict[str, SshShell] = {}
+        self._tunnels: dict[str, Tunnel] = {}
         self._agents: dict[str, Consul] = {}
         self._secrets: dict[str, Secret] = {}
 
@@ -63,6 +65,8 @@ class Connections:
             server.close()
         for agent in self._agents.values():
             agent.close()
+        for tunnel in self._tunnels.values():
+            tunnel.close()
         for host in self._hosts.values():
             host.close()
         if self._consul is not None:
@@ -91,7 +95,8 @@ class Connections:
             from reconciler.systems.postgres import Postgres  # imported late: psycopg takes 0.1 s, and many manifests have no database
 
             section = (self.loaded.manifest.postgres or {}).get(name)
-            self._postgres[name] = Postgres.connect(name, section, self.environ, self.secret, self.loaded.directory)
+            way = self._tunnel(section.via) if section is not None and section.via else None
+            self._postgres[name] = Postgres.connect(name, section, self.environ, self.secret, self.loaded.directory, way)
         return self._postgres[name]
 
     def host(self, name: str) -> Host:
@@ -105,8 +110,16 @@ class Connections:
         agent_at = section.consul if section else None
         if section is None or section.ssh is None:
             return LocalHost(name, AgentServices(lambda: self._agent(name, agent_at) if agent_at else self.consul))
-        shell = SshShell(SshSettings(name, section.ssh, section.port, bool(section.sudo)))
+        config = self.environ.get("RECONCILER_SSH_CONFIG", "")
+        shell = self._shells[name] = SshShell(SshSettings(name, section.ssh, section.port, bool(section.sudo), config))
         return RemoteHost(name, shell, AgentServices(lambda: self._agent(name, agent_at, shell)))
+
+    def _tunnel(self, name: str) -> Tunnel | None:
+        """The way through a machine; none through this one."""
+        self.host(name)
+        if name in self._shells and name not in self._tunnels:
+            self._tunnels[name] = Tunnel(name, self._shells[name])
+        return self._tunnels.get(name)
 
     def _agent(self, name: str, address: str | None, shell: SshShell | None = None) -> Consul:
         """The Consul agent of a machine, with the token of this run; through ``shell`` when it is another machine."""

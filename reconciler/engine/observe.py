@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.systems.consul.transactions import KvPair
 
 _NOTHING_MOVED: Final[Mapping[str, System]] = MappingProxyType({})
-_SUPPORTED_CONNECTIONS = frozenset({"postgres.password.kv", "postgres.os_user", "hosts", "secrets.bootstrap_token"})
+_SUPPORTED_CONNECTIONS = frozenset({"postgres.password.kv", "postgres.os_user", "postgres.via", "hosts", "secrets.bootstrap_token"})
 """What of a manifest's features the systems answer for, and no kind."""
 
 

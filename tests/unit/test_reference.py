@@ -48,7 +48,7 @@ def supported(model: type[Section], *unsupported_yet: str) -> set[str]:
 FIELDS: dict[tuple[str, str], set[str]] = {
     ("Options of every entry", "field"): set(OPTIONS),
     ("consul", "field"): supported(connections.ConsulSection),
-    ("postgres", "field"): supported(connections.PostgresSection, "via"),
+    ("postgres", "field"): supported(connections.PostgresSection),
     ("hosts", "field"): supported(connections.HostSection),
     ("mesh_credentials.policies", "field"): supported(acl.AclPolicy),
     ("mesh_credentials.roles", "field"): supported(acl.AclRole),

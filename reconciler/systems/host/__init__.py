@@ -6,6 +6,7 @@ from reconciler.systems.host.remote import RemoteHost
 from reconciler.systems.host.shell import MACHINE_ID_FILES, LocalShell
 from reconciler.systems.host.ssh import SshSettings, SshShell
 from reconciler.systems.host.states import Facts, FileState, FolderState, GroupState, Host, Inquiry, UnitState, UserState
+from reconciler.systems.host.tunnel import Tunnel
 
 __all__ = [
     "MACHINE_ID_FILES",
@@ -20,6 +21,7 @@ __all__ = [
     "RemoteHost",
     "SshSettings",
     "SshShell",
+    "Tunnel",
     "UnitState",
     "UserState",
     "temporary_name",

@@ -47,12 +47,16 @@ _GREET: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SshSettings:
-    """How to reach a machine: its name here, where ssh is to go, on which port (as ssh_config says when None), and whether to act through sudo."""
+    """How to reach a machine: its name here, where ssh is to go, on which port (as ssh_config says when None), and whether to act through sudo.
+
+    ``config`` is the path of an ssh_config that is read in place of the user's and the system's; empty for those.
+    """
 
     name: str
     destination: str
     port: int | None = None
     sudo: bool = False
+    config: str = ""
 
 
 class SshShell:
@@ -73,17 +77,10 @@ class SshShell:
 
     def run(self, script: str, arguments: Sequence[str] = (), stdin: bytes = b"", *, timeout_s: float = TIMEOUT_S, writes: bool = True) -> Completed:
         """Run ``script`` there. Raises Unreachable when the connection cannot be had or was lost, for one that ``writes`` OutcomeUnknown."""
-        self._connected()
-        words = ["sh", "-c", PREAMBLE + script, "reconciler", *arguments]
-        if self._settings.sudo:
-            words = ["sudo", "-n", "--", *words]
+        command = self.command(script, arguments)
         fault = OutcomeUnknown if writes else Unreachable
-        # without its master this must not connect by itself: that would be another connection, and perhaps another machine
-        command = self._ssh("-o", "ControlMaster=no", "-o", "ProxyJump=none", "-o", "ProxyCommand=false", "--", self._settings.destination)
         try:
-            done = subprocess.run(
-                [*command, shlex.join(words)], input=stdin, capture_output=True, timeout=timeout_s, check=False, start_new_session=True
-            )
+            done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False, start_new_session=True)
         except subprocess.TimeoutExpired:
             raise fault(f"host {self._settings.name}: a command did not end within {timeout_s:g} s") from None
         error = done.stderr.decode("utf-8", "replace")
@@ -92,6 +89,16 @@ class SshShell:
         if done.returncode and self._settings.sudo and error.lstrip().startswith("sudo:"):
             raise self._sudo_fault(error)
         return Completed(done.returncode, done.stdout, error)
+
+    def command(self, script: str, arguments: Sequence[str] = ()) -> list[str]:
+        """The local command that runs ``script`` there, on this connection, with its own standard input and output."""
+        self._connected()
+        words = ["sh", "-c", PREAMBLE + script, "reconciler", *arguments]
+        if self._settings.sudo:
+            words = ["sudo", "-n", "--", *words]
+        # without its master this must not connect by itself: that would be another connection, and perhaps another machine
+        alone = ("-o", "ControlMaster=no", "-o", "ProxyJump=none", "-o", "ProxyCommand=false")
+        return [*self._ssh(*alone, "--", self._settings.destination), shlex.join(words)]
 
     def forward(self, target: str) -> int:
         """A port of 127.0.0.1 here that leads to ``target`` as seen from there, ``HOST:PORT`` or the path of a Unix socket, while this is open."""
@@ -152,7 +159,8 @@ class SshShell:
     def _ssh(self, *words: str) -> list[str]:
         options = [word for option in _OPTIONS for word in ("-o", option)]
         port = ["-p", str(self._settings.port)] if self._settings.port is not None else []
-        return ["ssh", *options, "-S", f"{self._folder}/control", *port, *words]
+        config = ["-F", self._settings.config] if self._settings.config else []
+        return ["ssh", *config, *options, "-S", f"{self._folder}/control", *port, *words]
 
     def _end(self) -> None:
         master, self._master = self._master, None

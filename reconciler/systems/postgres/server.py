@@ -17,7 +17,7 @@ from reconciler.systems.postgres.faults import connection_fault, statement_fault
 from reconciler.systems.postgres.peer import connecting_as
 from reconciler.systems.postgres.rooms import Rooms
 from reconciler.systems.postgres.session import Condition, Row, Session
-from reconciler.systems.postgres.settings import ServerSettings, server_settings
+from reconciler.systems.postgres.settings import ServerSettings, Way, server_settings
 from reconciler.systems.postgres.statement import Statement
 from reconciler.systems.scram import Verifications
 
@@ -104,12 +104,15 @@ class Postgres:
         self._changing = Rooms(self._session, self._await_end, self.alone)
 
     @classmethod
-    def connect(cls, name: str, section: Any, environ: Mapping[str, str], secret: Callable[[Any], Secret], directory: Path | None = None) -> Postgres:
-        """The server ``name`` of the manifest, with its PostgresSection or None. It does not connect yet.
+    def connect(
+        cls, name: str, section: Any, environ: Mapping[str, str], secret: Callable[[Any], Secret], directory: Path | None = None,
+        way: Way | None = None,
+    ) -> Postgres:  # fmt: skip
+        """The server ``name`` of the manifest, with its PostgresSection or None; reached by ``way``. It does not connect yet.
 
         ``secret`` resolves a reference; paths in the section are relative to ``directory``, the manifest's folder.
         """
-        return cls(server_settings(name, section, environ, secret, directory or Path()))
+        return cls(server_settings(name, section, environ, secret, directory or Path(), way))
 
     @property
     def identity(self) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.secret import Secret
@@ -21,6 +21,8 @@ _PLAIN: Final = (
     "target_session_attrs", "service", "passfile", "connect_timeout", "application_name", "options",
 )  # fmt: skip
 _SECRET: Final = ("password", "sslpassword")
+_SOCKET_FOLDER: Final = "/var/run/postgresql"
+"""Where packages of Postgres put their socket."""
 _PATHS: Final = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile"})
 # A server that vanishes without a word is noticed within a minute, also in the middle of a statement; the system's default is two hours.
 _DEFAULTS: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
@@ -30,7 +32,7 @@ _DEFAULTS: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalive
 class ServerSettings:
     """What is passed to libpq for one server, in libpq's words. ``shown`` is where it is, for messages; ``options`` is libpq's ``options``.
 
-    ``os_user`` is the account to connect as.
+    ``os_user`` is the account to connect as. ``via`` is the host that the way to it leads through, for messages.
     """
 
     name: str
@@ -39,15 +41,33 @@ class ServerSettings:
     shown: str = ""
     options: str = ""
     os_user: str | None = None
+    via: str = ""
 
     @property
     def label(self) -> str:
         """What messages call this server."""
-        return f"Postgres {self.name} ({self.shown})" if self.shown else f"Postgres {self.name}"
+        through = f" via {self.via}" if self.via else ""
+        return f"Postgres {self.name} ({self.shown}{through})" if self.shown else f"Postgres {self.name}"
 
 
-def server_settings(name: str, section: Any, environ: Mapping[str, str], secret: Callable[[Any], Secret], directory: Path) -> ServerSettings:
-    """The settings of the server ``name``. Paths in the section are relative to ``directory``.
+class Way(Protocol):
+    """A machine through which servers are reached."""
+
+    name: str
+
+    def port(self, host: str, port: int) -> int:
+        """A port of 127.0.0.1 that leads to a server that the machine sees at ``host`` and ``port``."""
+        ...
+
+    def socket_folder(self, path: str, account: str | None) -> str:
+        """A folder with a socket, of port 5432, that leads to the machine's socket at ``path``, as one of its accounts if that is given."""
+        ...
+
+
+def server_settings(
+    name: str, section: Any, environ: Mapping[str, str], secret: Callable[[Any], Secret], directory: Path, way: Way | None = None
+) -> ServerSettings:
+    """The settings of the server ``name``. Paths in the section are relative to ``directory``. ``way`` leads to it.
 
     ``section`` is the manifest's PostgresSection, or None (its type lies in a layer above this one). ``secret`` resolves a secret reference.
     """
@@ -59,7 +79,11 @@ def server_settings(name: str, section: Any, environ: Mapping[str, str], secret:
         secrets |= {k: _usable(name, k, secret(v)) for k in _SECRET if (v := getattr(section, k)) is not None}
     known = defaults | {k: str(v) for k, v in keywords.items()}
     os_user = section.os_user if section is not None else None
-    if os_user is not None:
+    shown = _shown(known)
+    if way is not None:
+        keywords |= _through(way, name, known, os_user)
+        known |= {k: str(v) for k, v in keywords.items()}
+    elif os_user is not None:
         keywords |= _socket(name, known)
         known |= {k: str(v) for k, v in keywords.items()}
     by_service = "service" in known
@@ -70,7 +94,21 @@ def server_settings(name: str, section: Any, environ: Mapping[str, str], secret:
     if "connect_timeout" not in known:
         keywords["connect_timeout"] = CONNECT_TIMEOUT_S
     keywords |= {"fallback_application_name": "reconciler", "client_encoding": "UTF8"}
+    if way is not None:
+        return ServerSettings(name, keywords, secrets, shown, known.get("options", ""), via=way.name)
     return ServerSettings(name, keywords, secrets, _shown(known), known.get("options", ""), os_user)
+
+
+def _through(way: Way, name: str, known: Mapping[str, str], os_user: str | None) -> dict[str, str | int]:
+    """How to connect through another machine. A certificate is still checked against the name that the manifest gives."""
+    host, port = known.get("hostaddr") or known.get("host") or _SOCKET_FOLDER, known.get("port", "5432")
+    if "service" in known or "," in host or "," in port:
+        raise ReconcilerError(f"Postgres {name}: via takes one server, by host and port: take service and further hosts out")
+    if is_socket(host):
+        return {"host": way.socket_folder(f"{host}/.s.PGSQL.{port}", os_user), "port": 5432}
+    if os_user is not None:
+        raise ReconcilerError(f"Postgres {name}: os_user is for a Unix socket, and {host} is none: take host or os_user out")
+    return {"host": known.get("host") or host, "hostaddr": "127.0.0.1", "port": way.port(host, int(port))}
 
 
 def _socket(name: str, known: Mapping[str, str]) -> dict[str, str | int]:
