@@ -149,10 +149,9 @@ class SshShell:
         raise self._connect_fault(said)
 
     def _control(self, *words: str) -> None:
-        done = subprocess.run(
-            self._ssh("-O", *words, "--", self._settings.destination), stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False,
-            start_new_session=True,
-        )  # fmt: skip
+        # the master is all that is needed: the forwardings of an ssh_config are not asked for along with ours
+        command = ["ssh", "-F", "none", "-S", f"{self._folder}/control", "-O", *words, "--", self._settings.destination]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False, start_new_session=True)
         if done.returncode:
             raise Unreachable(f"host {self._settings.name} does not let us through: {_last(done.stderr.decode('utf-8', 'replace'))}")
 
