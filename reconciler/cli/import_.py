@@ -82,6 +82,8 @@ def _check(
         raise click.BadParameter(f"{directory} is not a folder.", context, param_hint="--from-files")
     if force and path is None:
         raise click.UsageError("--force goes with --out.", context)
+    if path is not None and not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent}.", context, param_hint="--out")
     if path is not None and path.exists() and not force:
         raise click.UsageError(f"{path} exists: choose another file, or give --force.", context)
 
@@ -124,10 +126,19 @@ def _write(imported: Imported, path: Path | None) -> None:
     if path is None:
         emit(imported.text)
         return
+    try:
+        _put(imported.text, path)
+    except OSError as error:
+        from reconciler.model.errors import ReconcilerError
+
+        raise ReconcilerError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _put(text: str, path: Path) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(imported.text)
+            file.write(text)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from reconciler.importing.request import Request
 from reconciler.kinds import all_kinds
+from reconciler.manifest.suggestion import closest
 from reconciler.model.address import Address, matches
 from reconciler.model.importing import Expression, Found, left_as_it_is
 from reconciler.model.kind import FieldRules, ImportableKind
@@ -64,6 +65,30 @@ def chosen(every: Sequence[Entry], request: Request) -> list[Entry]:
     """Those that were asked for."""
     belonging = _belonging(every, request.services) if request.services else {entry.address for entry in every}
     return [entry for entry in every if entry.address in belonging and _is_asked_for(entry, request)]
+
+
+def without_effect(every: Sequence[Entry], request: Request) -> list[str]:
+    """The services and addresses that nothing is found for, and what may have been meant."""
+    services = {service for entry in every for service in entry.said.services}
+    known = {service.lower() for service in services}
+    faults = [f"nothing is found for the service {name}{_guess(name, services)}" for name in request.services if name.lower() not in known]
+    addresses = [address for entry in every for address in entry.addresses]
+    return faults + [_what_of(glob, addresses) for glob in request.globs if not any(matches(glob, address) for address in addresses)]
+
+
+def _what_of(glob: str, addresses: Sequence[Address]) -> str:
+    kind, kinds = glob.partition("/")[0], [name for name, kind in all_kinds().items() if isinstance(kind, ImportableKind)]
+    if "*" not in kind and kind not in kinds:
+        return f"{glob} is no address: its kind is none of {', '.join(kinds)}"
+    below = f"{glob.rstrip('/')}/*"
+    if any(matches(below, address) for address in addresses):
+        return f"nothing is found at {glob}: did you mean {below!r}?"
+    return f"nothing is found at {glob}{_guess(glob, map(str, addresses)) if '*' not in glob else ''}"
+
+
+def _guess(name: str, known: Iterable[str]) -> str:
+    guess = closest(name, sorted(known))
+    return f": did you mean {guess}?" if guess else ""
 
 
 def _is_asked_for(entry: Entry, request: Request) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reconciler.engine.connections import Connections
 from reconciler.importing.checking import unsound
-from reconciler.importing.choosing import Entry, chosen, entries
+from reconciler.importing.choosing import Entry, chosen, entries, without_effect
 from reconciler.importing.document import Document, document
 from reconciler.importing.files import in_files
 from reconciler.importing.looking import look
@@ -44,9 +44,12 @@ def import_files(directory: Path, request: Request) -> Imported:
 
 
 def _imported(found: Found, request: Request, opening: list[str], left_out: list[tuple[str, str]], warnings: Sequence[str]) -> Imported:
-    wanted = chosen(entries(found), request)
+    every = entries(found)
+    wanted = chosen(every, request)
+    if faults := without_effect(every, request):
+        raise ReconcilerError("\n".join(faults))
     if not wanted and not left_out:
-        raise ReconcilerError("nothing that is live matches: ask for something else, or see what there is without any choice")
+        raise ReconcilerError("nothing matches all that is asked for: ask for less, or see what there is without any choice")
     without: dict[Address, str] = {e.address: e.said.why_not for e in wanted if e.said.why_not}
     owned = {entry.address: f"owned by {owner}" for entry in wanted if (owner := _owner(entry, found, request.name)) is not None}
     if request.owned_too:
@@ -64,8 +67,8 @@ def _imported(found: Found, request: Request, opening: list[str], left_out: list
         if not wrong:
             break
         without |= wrong
-    every = [*left_out, *((str(address), why) for address, why in without.items())]
-    return Imported(written.text, _resources(written), written.variables, tuple(sorted(every)), tuple(warnings))
+    left_out = [*left_out, *((str(address), why) for address, why in without.items())]
+    return Imported(written.text, _resources(written), written.variables, tuple(sorted(left_out)), tuple(warnings))
 
 
 def _parts(wanted: Iterable[Entry], taken: Iterable[Entry], without: Iterable[Address]) -> dict[Address, Address]:

@@ -74,8 +74,10 @@ def test_with_connections_from_a_file(made, tmp_path, write):
         (("--force",), "--force goes with --out"),
         (("--name", "No Name"), "not a manifest's name"),
         (("--from-files", "no-such-folder"), "is not a folder"),
+        (("--out", "no-such-folder/x.yaml"), "there is no folder no-such-folder"),
+        (("--from-files", ".", "--token-file", "x"), "excludes --token-file"),
         (("--from-files", ".", "--connections", "x.yaml"), "excludes --connections"),
-        (("kv/none/*",), "nothing that is live matches"),
+        (("kv/none/*",), "nothing is found at kv/none/*"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_an_error(command, arguments, said):

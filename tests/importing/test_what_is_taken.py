@@ -61,8 +61,37 @@ def test_kinds_and_addresses_narrow_what_is_taken(made, imported):
     }
     assert names(imported(kinds=("external-node",)).text) == {"external_services": {"ledger", "mail@Outside", "mail@second"}}
     assert names(imported(kinds=("kv",), services=("ledger",)).text) == {"kv": {"ledger/db-user", "ledger/db-name", "ledger/db-password"}}
-    with pytest.raises(ReconcilerError, match="nothing that is live matches"):
-        imported(globs=("kv/none/*",))
+    with pytest.raises(ReconcilerError, match="nothing matches all"):
+        imported(globs=("kv/shop/*",), kinds=("acl-policy",))
+
+
+@pytest.mark.parametrize(
+    ("choices", "told"),
+    [
+        ({"services": ("shop", "ledgr")}, "nothing is found for the service ledgr: did you mean ledger?"),
+        ({"globs": ("kv/plain", "kv/shop")}, "nothing is found at kv/shop: did you mean 'kv/shop/*'?"),
+        ({"globs": ("kv/ledger/db-user", "kv/ledger/db-nam")}, "nothing is found at kv/ledger/db-nam: did you mean kv/ledger/db-name?"),
+        ({"globs": ("kv/none/*",)}, "nothing is found at kv/none/*"),
+        ({"globs": ("db_roles/ledger",)}, "db_roles/ledger is no address: its kind is none of acl-policy,"),
+    ],
+)
+def test_a_choice_that_takes_nothing_is_an_error_even_beside_others(made, imported, choices, told):
+    with pytest.raises(ReconcilerError) as raised:
+        imported(**choices)
+    assert str(raised.value).startswith(told)
+
+
+def test_keys_belong_to_the_part_of_a_service_that_they_name(mesh, imported):
+    for key in ("files/db-name", "files/db-password", "files/title"):
+        mesh.consul.put(f"/v1/kv/{key}", b"files-adm" if key.endswith("name") else b"x")
+    mesh.consul.put("/v1/catalog/register", {"Node": "outside", "Address": "db.example.com", "Service": {"Service": "files-db", "Port": 5432}})
+    mesh.sql('CREATE DATABASE "files-adm"')
+    assert names(imported(services=("files-db",)).text) == {
+        "external_services": {"files-db"},
+        "kv": {"files/db-name", "files/db-password"},
+        "databases": {"files-adm"},
+    }
+    assert names(imported(services=("files",)).text)["kv"] == {"files/db-name", "files/db-password", "files/title"}
 
 
 @pytest.mark.parametrize(

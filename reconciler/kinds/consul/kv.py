@@ -93,23 +93,30 @@ class Kv:
     def express(self, live: Live, found: Found) -> Expression:
         """Its value, or an environment variable where that is a secret by the key's name or by what else is known of it."""
         key, text = live.address.segments[0], live.outputs["value"].reveal()
-        folder = key.partition("/")[0] if "/" in key else ""
+        services = _services(key)
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            return Expression(services=(folder,), why_not="its value is not text")
+            return Expression(services=services, why_not="its value is not text")
         record = found.records.get(live.address)
         generated = record.specification.get("value") if record is not None else None
         masked = bool(text) and (is_sensitive_key(key) or found.is_a_secret(live.address))
         if masked and "\0" in text:
-            return Expression(services=(folder,), why_not="its value is a secret with the character NUL, which no environment variable can hold")
+            return Expression(services=services, why_not="its value is a secret with the character NUL, which no environment variable can hold")
         value: Any = Needed(variable("kv", key), f"the value of {live.address}") if masked else text
         if isinstance(generated, Generate):
             value = {"generate": {"bytes": generated.size_bytes, "encoding": generated.encoding}}
-        services, flags = (folder,) if folder else (), live.fields["flags"]
+        flags = live.fields["flags"]
         if flags:
             return Expression(("kv",), key, {"value": value, "flags": flags}, services)
         return Expression(("kv",), key, value, services, short="value")
+
+
+def _services(key: str) -> tuple[str, ...]:
+    """What a key is about: ``files/db-name`` is about the service ``files``, and about ``files-db``, which has a place of its own in the mesh."""
+    folder, _, rest = key.partition("/")
+    word, dash, _ = rest.rpartition("/")[2].partition("-")
+    return (folder, *([f"{folder}-{word}"] if dash and word else [])) if rest else ()
 
 
 def _declared(key: str, entry: KvEntry) -> dict[str, Value]:
