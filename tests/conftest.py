@@ -163,24 +163,36 @@ def mesh_of_this_worker(no_settings_of_the_developer: None) -> Iterator[ConsulSe
 
 
 @pytest.fixture(scope="session")
-def gateway_node_of_this_worker(gateway_host: Machine, mesh_of_this_worker: ConsulServer) -> MeshNode:
-    """One agent for all tests of a worker; ask for ``gateway_node``."""
-    from tests.servers.mesh_node import MeshNode
-
-    return MeshNode(gateway_host, mesh_of_this_worker).join()
+def nodes_of_this_worker() -> list[MeshNode]:
+    """The hosts that have joined the mesh so far."""
+    return []
 
 
 @pytest.fixture(scope="session")
-def second_gateway_node_of_this_worker(second_gateway_host: Machine, mesh_of_this_worker: ConsulServer) -> MeshNode:
+def gateway_node_of_this_worker(gateway_host: Machine, mesh_of_this_worker: ConsulServer, nodes_of_this_worker: list[MeshNode]) -> MeshNode:
+    """One agent for all tests of a worker; ask for ``gateway_node``."""
+    from tests.servers.mesh_node import MeshNode
+
+    nodes_of_this_worker.append(MeshNode(gateway_host, mesh_of_this_worker).join())
+    return nodes_of_this_worker[-1]
+
+
+@pytest.fixture(scope="session")
+def second_gateway_node_of_this_worker(
+    second_gateway_host: Machine, mesh_of_this_worker: ConsulServer, nodes_of_this_worker: list[MeshNode]
+) -> MeshNode:
     """One agent for all tests of a worker; ask for ``second_gateway_node``."""
     from tests.servers.mesh_node import MeshNode
 
-    return MeshNode(second_gateway_host, mesh_of_this_worker).join()
+    nodes_of_this_worker.append(MeshNode(second_gateway_host, mesh_of_this_worker).join())
+    return nodes_of_this_worker[-1]
 
 
 @pytest.fixture
-def mesh(mesh_of_this_worker: ConsulServer) -> ConsulServer:
-    """A real Consul with nothing in it but the nodes that have joined."""
+def mesh(mesh_of_this_worker: ConsulServer, nodes_of_this_worker: list[MeshNode]) -> ConsulServer:
+    """A real Consul with nothing in it but the nodes that have joined, and nothing registered at those."""
+    for node in nodes_of_this_worker:
+        node.wipe()
     mesh_of_this_worker.wipe()
     return mesh_of_this_worker
 
@@ -188,12 +200,10 @@ def mesh(mesh_of_this_worker: ConsulServer) -> ConsulServer:
 @pytest.fixture
 def gateway_node(gateway_node_of_this_worker: MeshNode, mesh: ConsulServer) -> MeshNode:
     """A host with a Consul agent at which nothing is registered."""
-    gateway_node_of_this_worker.wipe()
     return gateway_node_of_this_worker
 
 
 @pytest.fixture
 def second_gateway_node(second_gateway_node_of_this_worker: MeshNode, mesh: ConsulServer) -> MeshNode:
     """Another host with a Consul agent at which nothing is registered."""
-    second_gateway_node_of_this_worker.wipe()
     return second_gateway_node_of_this_worker

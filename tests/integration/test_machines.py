@@ -18,6 +18,12 @@ pytestmark = pytest.mark.systemd
 _ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def possible():
+    if reason := why_not():
+        pytest.skip(reason)
+
+
 def _eventually(condition, timeout_s=15.0):
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -27,7 +33,7 @@ def _eventually(condition, timeout_s=15.0):
     return True
 
 
-def _traces(folder, address):
+def _traces(folder, address, runner):
     """What there is of a machine outside of it: its processes, mounts, cgroups, interface, route and files."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -35,8 +41,11 @@ def _traces(folder, address):
             text = "".join((process / name).read_text(errors="replace") for name in ("cmdline", "mountinfo", "cgroup"))
         except OSError:
             continue
-        if str(folder) in text:
+        if str(folder) in text or f"reconciler-machine-{runner}" in text:
             found.append(f"process {process.name}: {text[:200]!r}")
+    # the hierarchy of cgroups, wherever it is mounted here
+    mounted = [fields[4] for fields in map(str.split, Path("/proc/self/mountinfo").read_text().splitlines()) if "cgroup2" in fields]
+    found += [str(group) for tree in mounted for group in Path(tree).glob(f"**/reconciler-machine-{runner}")]
     interfaces = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
     routes = subprocess.run(["ip", "route", "show", "table", "local"], capture_output=True, text=True, check=True).stdout
     found += [line for line in (interfaces + routes).splitlines() if address in line or "rec-" + "-".join(address.split(".")[2:]) + "@" in line]
@@ -107,8 +116,6 @@ def test_two_machines_do_not_disturb_one_another(gateway_host, second_gateway_ho
 
 
 def test_what_is_installed_on_one_machine_is_not_in_the_next():
-    if reason := why_not():
-        pytest.skip(reason)
     with Machine() as first:
         first.run("sh", "-c", "echo x >/etc/made; rm /usr/bin/rpm")
     with Machine() as second:
@@ -118,29 +125,24 @@ def test_what_is_installed_on_one_machine_is_not_in_the_next():
 
 @pytest.mark.parametrize("view", ["overlay", "copy"])
 def test_nothing_remains_of_a_stopped_machine(view):
-    if reason := why_not():
-        pytest.skip(reason)
     with Machine(view=view) as machine:
         machine.run("systemd-run", "--quiet", "setsid", "sleep", "10000")
-        assert _traces(machine.folder, machine.address)
-    assert _traces(machine.folder, machine.address) == []
+        runner = machine.runner
+        assert len(_traces(machine.folder, machine.address, runner)) > 5
+    assert _traces(machine.folder, machine.address, runner) == []
 
 
 def test_nothing_remains_of_a_machine_whose_tests_were_killed():
-    if reason := why_not():
-        pytest.skip(reason)
-    script = "from tests.servers.machine import Machine\nm = Machine().start()\nprint(m.folder, m.address, flush=True)\ninput()\n"
+    script = "from tests.servers.machine import Machine\nm = Machine().start()\nprint(m.folder, m.address, m.runner, flush=True)\ninput()\n"
     with subprocess.Popen([sys.executable, "-c", script], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as tests:
         assert tests.stdout
-        folder, address = tests.stdout.readline().split()
-        assert _traces(Path(folder), address)
+        folder, address, runner = tests.stdout.readline().split()
+        assert _traces(Path(folder), address, runner)
         os.kill(tests.pid, signal.SIGKILL)
-    assert _eventually(lambda: _traces(Path(folder), address) == []), _traces(Path(folder), address)
+    assert _eventually(lambda: _traces(Path(folder), address, runner) == []), _traces(Path(folder), address, runner)
 
 
 def test_a_machine_that_powers_itself_off_is_gone():
-    if reason := why_not():
-        pytest.skip(reason)
     with Machine() as machine:
         machine.run("systemctl", "poweroff", "--force", "--force", check=False)
         assert _eventually(lambda: not machine.is_running)

@@ -28,6 +28,12 @@ _RUNNER = Path(__file__).with_name("machine_runner.py")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _numbers = itertools.count(1)
 
+_PROBE = """
+ip link add here type veth peer name there
+echo 1 >/proc/sys/net/ipv4/conf/here/route_localnet
+mount -t cgroup2 cgroup2 /mnt
+mount -t tmpfs tmpfs /mnt
+"""
 USERS = ("root", "admin", "careful")
 """Who may log in with ``identity_file``: ``admin`` uses sudo without a password, ``careful`` with ``Machine.sudo_password``."""
 
@@ -39,31 +45,9 @@ def why_not() -> str | None:
         debian_root.obtain()
     except Unavailable as reason:
         return str(reason)
-    tried = subprocess.run(
-        [
-            "unshare",
-            "--pid",
-            "--mount",
-            "--uts",
-            "--ipc",
-            "--net",
-            "--cgroup",
-            "--fork",
-            "ip",
-            "link",
-            "add",
-            "here",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "there",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return f"this machine lets nobody make namespaces or network interfaces: {tried.stderr.strip()}" if tried.returncode else None
+    namespaces = ["unshare", "--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup", "--fork"]
+    tried = subprocess.run([*namespaces, "sh", "-euc", _PROBE], capture_output=True, text=True, check=False)
+    return f"root may not do here what a test machine needs: {tried.stderr.strip()}" if tried.returncode else None
 
 
 @functools.cache
@@ -117,6 +101,12 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def runner(self) -> int:
+        """The process id of what runs it."""
+        assert self._process is not None, "not started"
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:

@@ -9,6 +9,7 @@ route for one address in the table ``local`` is narrower than that of 127.0.0.0/
 machines, and they reach one another through us. What we set up here (the interface, its route, its switches) is gone with the interface.
 """
 
+import contextlib
 import os
 import random
 import select
@@ -28,7 +29,8 @@ def group_of(folder: Path) -> Path:
     subprocess.run(["mount", "-t", "cgroup2", "cgroup2", tree], check=True)
     for left in tree.glob("reconciler-machine-*"):  # of a runner that was killed: it could not tidy up
         if not Path("/proc", left.name.rpartition("-")[2]).exists():
-            remove_group(left)
+            with contextlib.suppress(OSError):  # another one tidies up too
+                remove_empty(left)
     group = tree / f"reconciler-machine-{os.getpid()}"
     group.mkdir()
     return group
@@ -42,6 +44,11 @@ def remove_group(group: Path) -> None:
         while "populated 1" in events.read():
             poll.poll()
             events.seek(0)
+    remove_empty(group)
+
+
+def remove_empty(group: Path) -> None:
+    """Remove a group without processes, with all groups below it."""
     for folder, _, _ in os.walk(group, topdown=False):
         Path(folder).rmdir()
 
