@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from reconciler.importing.choosing import Entry
+from reconciler.manifest.model_lookup import known_keys
 from reconciler.manifest.models import Manifest
+from reconciler.manifest.section import Entry as Options
 from reconciler.manifest.writing import comment, entry, key
-from reconciler.model.importing import Needed
+from reconciler.model.importing import LEFT_AS_IT_IS, Needed
 
 _SCHEMA_LINE: Final = "yaml-language-server: $schema=manifest.schema.json"
 _WITHOUT_SERVICE: Final = "of no service"
@@ -30,8 +32,12 @@ class Block:
 
     @property
     def notes(self) -> list[str]:
-        """The comments on it, each once."""
-        return list(dict.fromkeys(note for one in self.entries for note in one.said.notes))
+        """The comments on it, each once; what begins alike is a list."""
+        every = list(dict.fromkeys(note for one in self.entries for note in one.said.notes))
+        left = [note.removeprefix(LEFT_AS_IT_IS) for note in every if note.startswith(LEFT_AS_IT_IS)]
+        if len(left) < 2:
+            return every
+        return [*(n for n in every if not n.startswith(LEFT_AS_IT_IS)), "\n".join([LEFT_AS_IT_IS.rstrip(), *(f"  {what}" for what in left)])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,15 @@ def _blocks(taken: Iterable[Entry]) -> list[Block]:
             blocks[one.place] = Block(said.section, said.label, said.body, (one,), one.group)
         else:
             blocks[one.place] = Block(said.section, said.label, _merged(block.body, said.body), (*block.entries, one), block.group)
-    return list(blocks.values())
+    return [replace(block, body=_in_order(block)) if len(block.entries) > 1 else block for block in blocks.values()]
+
+
+def _in_order(block: Block) -> Any:
+    """What several entries say together, in the order of the format; what becomes of it when it is gone comes last."""
+    keys = known_keys((*block.section, block.label or 0))
+    last = len(keys)
+    order = {key: place + (last if key in Options.model_fields else 0) for place, key in enumerate(keys)}
+    return dict(sorted(block.body.items(), key=lambda item: order.get(item[0], last)))
 
 
 def _merged(one: Any, other: Any) -> Any:

@@ -48,24 +48,34 @@ def look(connections: Connections, request: Request) -> Look:
     for server in servers:
         postgres = connections.postgres(server)
         live += [(System("postgres", server), one) for kind in kinds if kind.system == "postgres" for one in kind.find(postgres)]
-    if reader.filtered:
-        hidden = ", ".join(sorted(name.replace("_", " ") for name in reader.filtered))
-        warnings.append(f"Consul left out what the token may not read, in: {hidden}; use a token that may read more")
-    if connections.consul.settings.token is None:
-        warnings.append("no Consul token is given: what the anonymous token may not read is missing, and Consul does not say what")
-    named = {system: connections.identity(system) for system in [CONSUL, *(System("postgres", server) for server in servers)]}
+    warnings += _of_what_is_hidden(reader)
     pairs = connections.consul.kv_tree(records.PREFIX).values()
-    if request.token_files:
-        named[HERE] = connections.identity(HERE)
-    elif any(_is_of_a_host(records.header(pair), request.name) for pair in pairs):
-        with suppress(SystemFault):  # a machine without an identity has no records
-            named[HERE] = connections.identity(HERE)
+    named = _identities(connections, request, servers, pairs)
     known = _decoded(pairs, named)
     pointed = {kind: _pointed(kind, request, known) for kind in kinds if isinstance(kind, PointedKind) and HERE in named}
     live += [(HERE, one) for kind, addresses in pointed.items() for one in kind.find_at(connections.host(HERE.name), addresses)]
     found, owned = _with_their_records(live, known, named, request.name)
     unread = _unread(known, request, {address for addresses in pointed.values() for address in addresses})
     return Look(Found(found, owned, connections.server_names(), request.name), tuple(warnings), tuple(unread))
+
+
+def _of_what_is_hidden(reader: ConsulReader) -> Iterable[str]:
+    if reader.filtered:
+        hidden = ", ".join(sorted(name.replace("_", " ") for name in reader.filtered))
+        yield f"Consul left out what the token may not read, in: {hidden}; use a token that may read more"
+    if reader.consul.settings.token is None:
+        yield "no Consul token is given: what the anonymous token may not read is missing, and Consul does not say what"
+
+
+def _identities(connections: Connections, request: Request, servers: Iterable[str], pairs: Iterable[KvPair]) -> dict[System, str]:
+    """Of the systems that were looked at; of this machine only where something on it is asked for, or recorded."""
+    named = {system: connections.identity(system) for system in [CONSUL, *(System("postgres", server) for server in servers)]}
+    if request.token_files:
+        named[HERE] = connections.identity(HERE)
+    elif any(_is_of_a_host(records.header(pair), request.name) for pair in pairs):
+        with suppress(SystemFault):  # a machine without an identity has no records
+            named[HERE] = connections.identity(HERE)
+    return named
 
 
 def _find(kind: ImportableKind, reader: ConsulReader, request: Request) -> Iterable[Live]:

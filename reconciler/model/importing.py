@@ -20,6 +20,8 @@ MOST_UNLIKELY_CHECKS: Final = 32
 
 _LONGEST_PASSWORD: Final = 256
 
+LEFT_AS_IT_IS: Final = "not said here, and left as it is: "
+
 
 @dataclass(frozen=True, slots=True)
 class Needed:
@@ -168,7 +170,7 @@ def stated(fields: Mapping[str, Value], rules: FieldRules) -> dict[str, Any]:
 
 def left_as_it_is(what: str) -> str:
     """The comment for a part of a resource that a manifest has no word for."""
-    return f"not said here, and left as it is: {what}"
+    return LEFT_AS_IT_IS + what
 
 
 def variable(*parts: str) -> str:

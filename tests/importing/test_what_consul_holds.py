@@ -5,7 +5,7 @@ import pytest
 from reconciler.model.change import Action
 from tests.importing.test_round_trips import document, with_secrets
 
-LEFT = "  # not said here, and left as it is: "
+LEFT = "  # not said here, and left as it is:"
 TAGGED = {"lan": {"Address": "10.0.0.1", "Port": 81}}
 
 
@@ -44,14 +44,15 @@ def test_it_is_adopted_as_it_is_and_what_cannot_be_said_is_a_comment(made, impor
     assert found["intentions"]["b"]["a abroad"] == {"name": "a", "action": "allow", "peer": "abroad"}
     services = first.text.partition("external_services:\n")[2].partition("\n\n")[0].split("\n")
     assert [line for line in services if line.startswith(("  #", "  a:", "  b:", "  c:"))] == [
-        LEFT + "its Connect, TaggedAddresses, Weights",
-        LEFT + "of its node, ID",
-        LEFT + "of its node, the check disk",
+        LEFT,
+        "  #   its Connect, TaggedAddresses, Weights",
+        "  #   of its node, ID",
+        "  #   of its node, the check disk",
         '  a: {node: full, address: "10.0.0.9", port: 80}',
         '  b: {node: full, address: "10.0.0.9", port: 81}',
         '  c: {node: plain, address: "10.0.0.9", port: 80}',
     ]
-    assert f"  {LEFT}that it counts in dc1 alone\n    local:\n" in first.text
+    assert f"  {LEFT} that it counts in dc1 alone\n    local:\n" in first.text
     assert dict(first.left_out) == {
         "external-service/full/socket": "port is 0",
         "external-service/gateway/exit": "it is a terminating-gateway, not a service outside the mesh",

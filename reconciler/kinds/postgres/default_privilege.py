@@ -168,7 +168,8 @@ def _live(row: Row, wanted: Wanted) -> Live | None:
     fields = held.specification(frozenset(row["every"] or ()), wanted)
     if not counts_as_there(held, by_default, fields, wanted):
         return None
-    unsaid = ("that they, or some of them, may be passed on",) if fields.pop("grantable") else ()
+    _, _, owner, objects, grantee = wanted.address.segments
+    unsaid = (f"that {grantee} may pass on rights on {objects} of {owner}",) if fields.pop("grantable") else ()
     return Live(wanted.address, fields, incarnation=_incarnation(row), within=_inside.around(wanted.address), unsaid=unsaid)
 
 
