@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from reconciler.model.change import FieldChange
 from reconciler.model.kind import FieldRules
 from reconciler.model.record import Record
 from reconciler.model.resource import Live
 from reconciler.model.secret import Generate, Hidden, Pending, Secret, Verifies
-from reconciler.model.value import ABSENT, LONG_TEXT_BYTES, WITHHELD, Digest, Path, Semantic, Value, canonical, is_secret, leaves, look_up, put
+from reconciler.model.value import (
+    ABSENT,
+    LONG_TEXT_BYTES,
+    WITHHELD,
+    Digest,
+    Path,
+    Semantic,
+    Value,
+    canonical,
+    is_secret,
+    leaves,
+    look_up,
+    put,
+    replaced,
+)
 
 Fields = Mapping[str, Value]
+
+_VEIL: Final = "\0secret "
+"""No text of a manifest, nor of Consul's JSON that a manifest could mean, has a NUL in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +170,9 @@ def _change(path: Path, have: Value, want: Value, last: Value, rules: FieldRules
         return FieldChange(path, have, want, drifted=recorded and rewritten, manifest=recorded and not rewritten)
     drifted = rewritten if last is WITHHELD else recorded and last is not ABSENT and not recorded_same(path, last, have, rules)
     manifest = recorded and (last is ABSENT or isinstance(last, Generate) or not recorded_same(path, last, want, rules))
+    if recorded and not (drifted or manifest):
+        # a secret inside it differs, of which the record holds nothing
+        drifted, manifest = rewritten, not rewritten
     return FieldChange(path, have, want, drifted=drifted, manifest=manifest, parts=parts_of(path, have, want))
 
 
@@ -166,10 +186,29 @@ def parts_of(path: Path, before: Value, after: Value) -> tuple[FieldChange, ...]
 def _deep(path: Path, before: Value, after: Value) -> Iterator[FieldChange]:
     from deepdiff.diff import DeepDiff  # imported late: it takes 0.1 s, and a plan with nothing to do needs none of it
 
-    difference: Any = DeepDiff(before, after, view="tree", verbose_level=2)
+    veil = _Veil()
+    difference: Any = DeepDiff(replaced(before, Secret, veil.over), replaced(after, Secret, veil.over), view="tree", verbose_level=2)
     for kind, items in difference.items():
         for item in items:
             inner = tuple(str(step) for step in item.path(output_format="list"))
-            old = ABSENT if kind.endswith("_added") else item.t1
-            new = ABSENT if kind.endswith("_removed") else item.t2
+            old = ABSENT if kind.endswith("_added") else replaced(item.t1, str, veil.lifted)
+            new = ABSENT if kind.endswith("_removed") else replaced(item.t2, str, veil.lifted)
             yield FieldChange((*path, *inner), old, new)
+
+
+class _Veil:
+    """Numbers for secrets while DeepDiff compares: it looks into whatever it is given. Equal secrets have one number."""
+
+    def __init__(self) -> None:
+        self._secrets: list[Secret] = []
+
+    def over(self, secret: Secret) -> str:
+        """What stands for a secret."""
+        number = next((n for n, known in enumerate(self._secrets) if known.matches(secret)), len(self._secrets))
+        if number == len(self._secrets):
+            self._secrets.append(secret)
+        return f"{_VEIL}{number}"
+
+    def lifted(self, text: str) -> Value:
+        """The secret that ``text`` stands for, or the text itself."""
+        return self._secrets[int(text.removeprefix(_VEIL))] if text.startswith(_VEIL) else text

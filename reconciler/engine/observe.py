@@ -13,7 +13,6 @@ from reconciler.engine.guard import Own
 from reconciler.engine.own import own_of
 from reconciler.engine.reading import read_all, system_of
 from reconciler.engine.scope import WHOLE, Scope
-from reconciler.engine.settle import references
 from reconciler.engine.situation import Situation
 from reconciler.kinds import all_kinds
 from reconciler.manifest.loaded import LoadedManifest
@@ -24,8 +23,8 @@ from reconciler.model.errors import AccessDenied, ManifestError, ReconcilerError
 from reconciler.model.kind import Permission, Wanted
 from reconciler.model.record import Record
 from reconciler.model.resource import CONSUL, Desired, System
-from reconciler.model.secret import SecretSource
-from reconciler.model.value import Value
+from reconciler.model.secret import Reference, SecretSource
+from reconciler.model.value import Value, all_of, replaced
 from reconciler.ownership import lock, records
 from reconciler.systems.consul.identity import ConsulIdentity
 
@@ -209,7 +208,7 @@ class _Observer:
         for address, record in by_address.items():
             if record.owner == name and (reach is None or address in reach):
                 wanted.setdefault(address, Wanted(address, name, None, record, leaving=not self.only_recorded))
-        referred = {n for d in desired.values() for n in d.must_exist} | {r.address for d in desired.values() for r in references(d.fields)}
+        referred = {n for d in desired.values() for n in d.must_exist} | {r.address for d in desired.values() for r in all_of(d.fields, Reference)}
         for address in referred:
             wanted.setdefault(address, Wanted(address, name))
         return wanted
@@ -249,14 +248,11 @@ def _needed_elsewhere(headers: Mapping[str, records.Header], own: Container[str]
 
 
 def _resolve(fields: Mapping[str, Value], connections: Connections) -> dict[str, Value]:
-    resolved: dict[str, Value] = {}
-    for key, value in fields.items():
-        if isinstance(value, SecretSource):
-            secret = connections.secret(value)
-            resolved[key] = secret if value.masked else secret.reveal()
-        else:
-            resolved[key] = _resolve(value, connections) if isinstance(value, Mapping) else value
-    return resolved
+    def fetched(source: SecretSource) -> Value:
+        secret = connections.secret(source)
+        return secret if source.masked else secret.reveal()
+
+    return {key: replaced(value, SecretSource, fetched) for key, value in fields.items()}
 
 
 def _refuse_secondary(identity: ConsulIdentity) -> None:

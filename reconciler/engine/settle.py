@@ -5,33 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from reconciler.model.secret import GENERATED_AT_APPLY, KNOWN_AFTER_APPLY, Generate, Hidden, Pending, Reference, Secret
-from reconciler.model.value import ABSENT, Value
+from reconciler.model.value import ABSENT, Value, replaced
 
 LookUp = Callable[[Reference], Value]
 
 
 def settle(fields: Mapping[str, Value], look_up: LookUp) -> dict[str, Value]:
-    """A specification in which every reference is replaced by what ``look_up`` says of it, at any depth of mappings."""
-    settled: dict[str, Value] = {}
-    for key, value in fields.items():
-        if isinstance(value, Reference):
-            settled[key] = value.to(look_up(value))
-        elif isinstance(value, Mapping):
-            settled[key] = settle(value, look_up)
-        else:
-            settled[key] = value
-    return settled
-
-
-def references(fields: Mapping[str, Value]) -> list[Reference]:
-    """Every reference in a specification."""
-    found: list[Reference] = []
-    for value in fields.values():
-        if isinstance(value, Reference):
-            found.append(value)
-        elif isinstance(value, Mapping):
-            found.extend(references(value))
-    return found
+    """A specification in which every reference is replaced by what ``look_up`` says of it, at any depth."""
+    return {key: replaced(value, Reference, lambda reference: reference.to(look_up(reference))) for key, value in fields.items()}
 
 
 def value_after(settled: Value, outputs: Mapping[str, Value] | None, attribute: str) -> Value:

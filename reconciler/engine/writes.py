@@ -10,7 +10,6 @@ from reconciler.engine.connections import Connections
 from reconciler.engine.diff import compare, matches_claim
 from reconciler.engine.journal import Entry
 from reconciler.engine.orders import Orders
-from reconciler.engine.settle import references
 from reconciler.engine.situation import Situation, incarnation
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change
@@ -18,6 +17,8 @@ from reconciler.model.errors import AlreadyExists, OutcomeUnknown, ReconcilerErr
 from reconciler.model.kind import DirectKind, Made, Order, ReplacingKind, TransactionalKind, Wanted, YieldingKind
 from reconciler.model.record import Record, State
 from reconciler.model.resource import CONSUL, Live
+from reconciler.model.secret import Reference
+from reconciler.model.value import all_of
 from reconciler.ownership.lock import Lock
 from reconciler.systems.consul.reader import ConsulReader
 
@@ -155,13 +156,13 @@ class Writes:
     def _live(self, change: Change, kind: DirectKind) -> Live | None:
         system = change.system or CONSUL
         source = ConsulReader(self._connections.consul) if system == CONSUL else self._connections.of(system)
-        found = kind.read(source, [Wanted(change.address, self._situation.name, change.desired, change.record)])
-        return next((live for live in found if live.address == change.address), None)
+        answered = kind.read(source, [Wanted(change.address, self._situation.name, change.desired, change.record)])
+        return next((live for live in answered if live.address == change.address), None)
 
     def referred_to_by(self, address: Address) -> frozenset[Address]:
         """What the fields of a desired resource refer to."""
         desired = self._situation.desired.get(address)
-        return frozenset(r.address for r in references(desired.fields)) if desired else frozenset()
+        return frozenset(r.address for r in all_of(desired.fields, Reference)) if desired else frozenset()
 
     def delete_superseded(self, change: Change, record: Record) -> Entry:
         """Delete what replacements left behind; what is to be recorded then."""

@@ -12,16 +12,10 @@ from reconciler.manifest.fields import AbsolutePath, FileMode, FileOwner, KvFlag
 from reconciler.manifest.mistake import Mistake
 from reconciler.manifest.secret_fields import DEFINED, KvValue
 from reconciler.manifest.section import OPTIONS, Entry
+from reconciler.manifest.sensitive import is_sensitive_key
 from reconciler.model.secret import Generate
 
 LONG_FORM_KEYS: Final = ("value", "flags", "sensitive", *OPTIONS)
-SENSITIVE_WORDS: Final = ("password", "secret", "token", "key")
-
-
-def is_sensitive_key(key: str) -> bool:
-    """Whether the last segment of a KV key says that its value is secret."""
-    last = key.rsplit("/", 1)[-1].lower()
-    return any(word in last for word in SENSITIVE_WORDS)
 
 
 def is_long_kv(value: Mapping[str, Any]) -> bool:

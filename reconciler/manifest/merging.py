@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from reconciler.manifest.kv import is_long_kv
+from reconciler.manifest.secret_fields import is_reference
 from reconciler.manifest.tree import Node, TreePath, Trouble, every
 
 _WHOLE: Final[tuple[tuple[str, ...], ...]] = (
@@ -43,6 +44,12 @@ def _leave_none(node: Node) -> None:
     _forbid_nulls(node, "is null, but no earlier file has it", "leave it out, or correct the key")
 
 
+def _is_one_value(base: Node, over: Node, path: TreePath) -> bool:
+    """Whether one of them replaces the other. Inside a free map of a config entry a reference may stand anywhere, but not for the map itself."""
+    in_free_map = path[:1] == ("config_entries",) and len(path) > len(("config_entries", 0, "Config"))
+    return _is_whole(path) or (in_free_map and (is_reference(base.value) or is_reference(over.value)))
+
+
 def _is_whole(path: TreePath) -> bool:
     return any(len(path) == len(whole) and all(w in ("*", part) for w, part in zip(whole, path, strict=True)) for whole in _WHOLE)
 
@@ -52,7 +59,7 @@ def _merge(base: Node, over: Node, path: TreePath) -> Node:
     base, over = _long_forms(base, over, path)
     if path == ("config_entries",) and isinstance(base.value, list) and isinstance(over.value, list):
         return _merge_config_entries(base, over)
-    if not isinstance(base.value, dict) or not isinstance(over.value, dict) or _is_whole(path):
+    if not isinstance(base.value, dict) or not isinstance(over.value, dict) or _is_one_value(base, over, path):
         _leave_none(over)
         return over
     values, keys = dict(base.value), dict(base.keys or {})

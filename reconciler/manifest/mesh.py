@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, GetJsonSchemaHandler, JsonValue, model_validator
-from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
+from pydantic_core import CoreSchema
 
 from reconciler.manifest.defaults import Labelled
+from reconciler.manifest.entry_secrets import with_secrets
 from reconciler.manifest.fields import (
     AbsolutePath,
     DurationText,
@@ -23,7 +24,6 @@ from reconciler.manifest.fields import (
     Word,
 )
 from reconciler.manifest.mistake import Mistake, shown
-from reconciler.manifest.secret_fields import SECRET, within
 from reconciler.manifest.section import Entry, Section
 from reconciler.manifest.suggestion import folded
 
@@ -259,21 +259,8 @@ NO_KINDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Kinds that nobody can write here: what each is, and what to do about it."""
 
-_MATERIAL: Final[Mapping[str, Mapping[str, bool]]] = {"inline-certificate": {"privatekey": True, "certificate": False}}
-"""Fields that take a reference, by kind, with the spelling folded; whether also a literal is a secret."""
-
 ONLY_NAMES: Final[Mapping[str, str]] = {"mesh": "mesh", "proxy-defaults": "global", "exported-services": "default"}
 """The kinds of which there is one, and its name (docs/facts.md: Consul 7)."""
-
-
-def _material(key: str, value: Any, material: Mapping[str, bool]) -> Any:
-    secret = material.get(folded(key))
-    if secret is None or (isinstance(value, str) and not secret):
-        return value
-    try:
-        return within(SECRET.parse, value, key)
-    except (PydanticCustomError, PydanticKnownError):
-        raise Mistake("must be text or a reference", "write {file: PATH}", (key,)) from None
 
 
 class ConfigEntry(Entry):
@@ -306,8 +293,7 @@ class ConfigEntry(Entry):
     @model_validator(mode="before")
     @classmethod
     def _references(cls, value: Any) -> Any:
-        material = _MATERIAL.get(str(value.get("Kind"))) if isinstance(value, Mapping) else None
-        return {key: _material(key, each, material) for key, each in value.items()} if material else value
+        return with_secrets(value.get("Kind"), value) if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def _only_name(self) -> ConfigEntry:

@@ -28,7 +28,7 @@ from reconciler.manifest.connections import ConsulSection, HostSection, Postgres
 from reconciler.manifest.databases import Database, DbRole, DefaultPrivilege, Extension, Grant, Membership, Schema
 from reconciler.manifest.defaults import BY_NAME, DEFAULT_SERVER, Labelled, with_servers
 from reconciler.manifest.fields import MANIFEST_NAME, Duration, KvKey, Label
-from reconciler.manifest.kv import HostFile, KvEntry, is_sensitive_key
+from reconciler.manifest.kv import HostFile, KvEntry
 from reconciler.manifest.mesh import (
     ConfigEntry,
     ExternalService,
@@ -132,5 +132,4 @@ __all__ = [
     "TemplatedPolicy",
     "TerminatingGateway",
     "TokenFile",
-    "is_sensitive_key",
 ]

@@ -37,9 +37,9 @@ def _fields(manifest: Manifest) -> Iterator[Found]:
     for label, query in manifest.prepared_queries.items():
         yield ("prepared_queries", label, "token"), f"prepared-query/{query.name}", query.token
     for index, config in enumerate(manifest.config_entries):
-        for name, value in config.body.items():
-            if isinstance(value, Secret | SecretSource | Reference):
-                yield ("config_entries", index, name), f"config-entry/{config.Kind}/{config.Name}.{name}", value
+        for inner, value in _inside(config.body):
+            subject = ".".join((f"config-entry/{config.Kind}/{config.Name}", *map(str, inner)))
+            yield ("config_entries", index, *inner), subject, value
     yield from _contents(manifest)
 
 
@@ -50,3 +50,15 @@ def _contents(manifest: Manifest) -> Iterator[Found]:
     for label, file in manifest.files.items():
         if file.content is not None and (file.is_masked or not isinstance(file.content, str)):
             yield ("files", label, "content"), f"file/{file.host}{file.path}", file.content
+
+
+def _inside(value: Any, path: TreePath = ()) -> Iterator[tuple[TreePath, Any]]:
+    """The secrets in a value, at any depth, with their paths in it."""
+    if isinstance(value, Secret | SecretSource | Reference):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _inside(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _inside(inner, (*path, index))

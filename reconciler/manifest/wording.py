@@ -10,11 +10,11 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from reconciler.manifest.kv import is_sensitive_key
 from reconciler.manifest.mistake import Mistake, Mistakes, PathPart, printable, shown
 from reconciler.manifest.model_lookup import is_duration, known_keys, purpose
 from reconciler.manifest.secret_fields import NOT_TEXT
 from reconciler.manifest.section import OPTIONS
+from reconciler.manifest.sensitive import is_sensitive_key, is_sensitive_name
 from reconciler.manifest.subjects import dotted, subject
 from reconciler.manifest.suggestion import folded, instead, unknown
 from reconciler.manifest.tree import Node, TreePath, every, follow, place, spot_of, walk
@@ -51,7 +51,7 @@ def may_be_secret(root: Node, path: TreePath) -> bool:
         sensitive = root.at(*path[:2], "sensitive")
         return sensitive.value is not False if sensitive is not None else is_sensitive_key(str(path[1]))
     if path[:1] == ("config_entries",):
-        return any(folded(str(part)) == "privatekey" for part in path[1:])
+        return any(folded(str(part)) == "jwks" or is_sensitive_name(str(part)) for part in path[1:])
     return any(part in ("password", "sslpassword", "token") for part in path[1:])
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from reconciler.model.secret import Generate, Hidden, Pending, Reference, Secret, SecretSource, Verifies
 
@@ -15,6 +15,8 @@ JSON = Any
 
 Value = Any
 """JSON, :class:`Semantic`, or one of the types of :mod:`reconciler.model.secret`."""
+
+_T = TypeVar("_T")
 
 Path = tuple[str, ...]
 """Where a field stands in a specification, outermost key first."""
@@ -113,6 +115,33 @@ def look_up(tree: Mapping[str, Value], path: Path) -> Value:
             return ABSENT
         value = value[key]
     return value
+
+
+def all_of(value: Value, type_: type[_T]) -> Iterator[_T]:
+    """Everything of this type in ``value``, at any depth."""
+    if isinstance(value, type_):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from all_of(inner, type_)
+
+
+def replaced(value: Value, type_: type[_T], by: Callable[[_T], Value]) -> Value:
+    """``value`` with ``by`` of everything of this type in it, at any depth, instead."""
+    if isinstance(value, type_):
+        return by(value)
+    if isinstance(value, Mapping):
+        return {key: replaced(inner, type_, by) for key, inner in value.items()}
+    return [replaced(inner, type_, by) for inner in value] if isinstance(value, list) else value
+
+
+def names_of_secrets(value: Value, name: str = "") -> frozenset[str]:
+    """The keys under which ``value`` holds secrets, at any depth; ``name`` is its own. An element of a list goes by the list's."""
+    if isinstance(value, Mapping):
+        return frozenset(found for key, inner in value.items() for found in names_of_secrets(inner, key))
+    if isinstance(value, list):
+        return frozenset(found for inner in value for found in names_of_secrets(inner, name))
+    return frozenset({name}) if is_secret(value) else frozenset()
 
 
 def put(tree: dict[str, Value], path: Path, value: Value) -> dict[str, Value]:

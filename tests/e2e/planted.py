@@ -6,6 +6,7 @@ import itertools
 import json
 import stat
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,11 @@ class Planted:
                 "tokens": {"app": {"policies": ["app"], "file": {"path": str(self.folder / "token"), "mode": "0600"}}},
             },
             "intentions": {"app": {"client": "allow"}},
-            "config_entries": [self._certificate("tls", self.file), self._certificate("tls-from-kv", lambda _, __: {"kv": "app/tls-key"})],
+            "config_entries": [
+                self._certificate("tls", self.file),
+                self._certificate("tls-from-kv", lambda _, __: {"kv": "app/tls-key"}),
+                *self._free_maps(),
+            ],
             "kv": kv,
             "prepared_queries": {
                 "app": {"service": {"service": "app"}, "token": self.env("a query's token")},
@@ -138,6 +143,21 @@ class Planted:
     def _certificate(self, name: str, refer: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
         """A certificate with its key; before its first line, where whoever reads PEM looks over it, the key has a mark."""
         return {"Kind": "inline-certificate", "Name": name, "Certificate": two_pairs()[0].certificate, "PrivateKey": refer("", self._key.value)}
+
+    def _free_maps(self) -> list[dict[str, Any]]:
+        """Entries with free maps, and a set of keys in base64, that hold secrets in every form."""
+        keys = self.plant("a symmetric key", '{"keys": [{"kty": "oct", "k": "{}"}]}').value
+        lua = {"ProxyType": "connect-proxy", "Listener": "inbound", "Script": "x", "Authorization": self.exec("a secret in a list")}
+        config = {
+            "tracing_token": self.plant("a literal that the key's name masks, in a free map").value,
+            "tracing": self.env("a secret in a free map"),
+            "deeper": [{"Authorization": self.file("a secret deep in a free map")}, {"kv": "app/file"}],
+        }
+        return [
+            {"Kind": "proxy-defaults", "Name": "global", "Config": config},
+            {"Kind": "service-defaults", "Name": "app", "EnvoyExtensions": [{"Name": "builtin/lua", "Arguments": lua}]},
+            {"Kind": "jwt-provider", "Name": "app", "JSONWebKeySet": {"Local": {"JWKS": self.env("", b64encode(keys.encode()).decode())}}},
+        ]
 
     # --- running, and watching ---
 

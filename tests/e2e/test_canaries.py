@@ -112,13 +112,14 @@ def without_literals(planted):
     """The manifest with references in the place of its literals, so that a plan can be saved."""
     planted.manifest["kv"]["app/literal-password"] = planted.env("instead of a literal")
     planted.manifest["kv"]["app/literal"] = {"value": planted.file("instead of a sensitive literal"), "flags": 7}
+    free_map(planted)["tracing_token"] = planted.env("instead of a literal in a free map")
     literal = next(c.value for c in planted.canaries if c.user == "literal")
     planted.manifest["db_roles"]["literal"]["password"] = planted.env("", literal)
 
 
 def test_a_saved_plan_holds_no_secret(planted):
     refused = planted.run("plan", "--out", "mesh.plan", "mesh.yaml", "-v", *KEEPS, expect=1)
-    assert refused.err.count("which a saved plan must not hold") == 3
+    assert refused.err.count("which a saved plan must not hold") == 4
     assert not (planted.folder / "mesh.plan").exists()
     without_literals(planted)
     comment = planted.plant("in a comment")
@@ -140,6 +141,11 @@ def test_a_saved_plan_holds_no_secret(planted):
     assert planted.finds() == []
 
 
+def free_map(planted):
+    """The one that the manifest has in proxy-defaults."""
+    return next(entry["Config"] for entry in planted.manifest["config_entries"] if "Config" in entry)
+
+
 def everything_is_in_use(planted):
     """The secrets have reached their systems: what is searched for is what was really used."""
     values = {c.value for c in planted.canaries}
@@ -151,12 +157,21 @@ def everything_is_in_use(planted):
     assert planted.postgres.accepts("special", live["app/special"])
     assert planted.postgres.accepts("generated", live["app/generated"])
     assert (planted.folder / "token").read_text().strip() in values
+    config = planted.consul.get("/v1/config/proxy-defaults/global")["Config"]
+    assert {config["tracing_token"], config["tracing"], config["deeper"][0]["Authorization"], config["deeper"][1]} <= values
+    assert planted.consul.get("/v1/config/service-defaults/app")["EnvoyExtensions"][0]["Arguments"]["Authorization"] in values
 
 
 def somebody_changes_them(planted):
-    """By hand: three KV entries, a password, a token file."""
+    """By hand: three KV entries, two secrets in free maps, a password, a token file."""
     for key in ("app/literal", "app/env", "app/generated"):
         planted.live(key, "live, changed by hand")
+    for name, field in (("proxy-defaults/global", "Config"), ("service-defaults/app", "EnvoyExtensions")):
+        entry = planted.consul.get(f"/v1/config/{name}")
+        theirs = {"tracing_token": planted.plant(f"in {field}, changed by hand").value, "Authorization": planted.plant(f"in {field}, by hand").value}
+        (extension,) = entry.get("EnvoyExtensions") or [{"Arguments": {}}]
+        changed = theirs if field == "Config" else [{**extension, "Arguments": {**extension["Arguments"], **theirs}}]
+        planted.consul.put("/v1/config", {**entry, field: changed})
     planted.postgres.query(f"ALTER ROLE \"file\" PASSWORD '{planted.plant('changed by hand', user='file').value}'")
     (planted.folder / "token").write_text(planted.plant("a token file changed by hand").value)
 

@@ -13,6 +13,7 @@ and what Consul answers are equal when they mean the same, and the body to be wr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -37,7 +38,7 @@ class Rows:
     def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:  # noqa: ARG002  # its elements are always inside
         """The elements in normal form."""
         rows = [self.element.normal(row, (*trail, index), reading, inside=True) for index, row in _listed(value, trail, reading)]
-        return rows if self.ordered else sorted(rows, key=str)
+        return rows if self.ordered else sorted(rows, key=_order)
 
     def body(self, normal: JSON) -> JSON:
         """The elements as they are sent."""
@@ -177,6 +178,11 @@ def significant_paths(shape: Shape, at: Path = ()) -> Iterator[Path]:
     if isinstance(shape, Table):
         for name, inner in shape.fields.items():
             yield from significant_paths(inner, (*at, name))
+
+
+def _order(row: JSON) -> str:
+    """Neither the order of its keys counts, nor what is secret in it."""
+    return json.dumps(row, sort_keys=True, default=lambda _: "")
 
 
 def _listed(value: JSON, trail: Trail, reading: Reading) -> Iterable[tuple[int, JSON]]:

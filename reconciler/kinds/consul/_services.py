@@ -31,7 +31,7 @@ from reconciler.kinds.consul._declaration import (
 from reconciler.kinds.consul._forms import Keyed, Table
 from reconciler.kinds.consul._protocols import PROXY_DEFAULTS, default_protocol, is_http, speaks_http
 from reconciler.kinds.consul._surroundings import Surroundings, entry_address
-from reconciler.kinds.consul._values import Defaulted, Dropped, Number, OnceEncoded, Reading, Text, enterprise
+from reconciler.kinds.consul._values import Defaulted, Dropped, KeySet, Number, OnceEncoded, Reading, Text, enterprise
 from reconciler.model.address import Address
 from reconciler.model.resource import Hold
 
@@ -196,7 +196,7 @@ _LOCATION: Final = table(
 )  # fmt: skip
 _SKEW_S: Final = 30
 _JWT_PROVIDER: Final = entry(
-    JSONWebKeySet=table(Local=table(JWKS=TEXT, Filename=TEXT), Remote=_REMOTE_KEYS),
+    JSONWebKeySet=table(Local=table(JWKS=KeySet(), Filename=TEXT), Remote=_REMOTE_KEYS),
     Issuer=TEXT,
     Audiences=unordered(TEXT),
     Locations=rows(_LOCATION),

@@ -11,8 +11,9 @@ from difflib import get_close_matches
 from typing import Final, Protocol
 
 from reconciler.kinds.consul._durations import go_text, nanoseconds
+from reconciler.manifest.sensitive import holds_private_key, is_sensitive_name
 from reconciler.model.secret import Secret
-from reconciler.model.value import JSON, is_secret
+from reconciler.model.value import JSON, is_secret, replaced
 
 Trail = tuple[str | int, ...]
 """Where a value stands, in the words of the manifest."""
@@ -34,10 +35,12 @@ class Fault:
 class Reading:
     """One reading of an entry, and what was wrong with it.
 
-    ``strict``: it is a manifest's, in which each value must be written as what it is. What Consul answers is read leniently.
+    ``strict``: it is a manifest's, in which each value must be written as what it is. What Consul answers is read leniently. ``secrets`` are keys
+    in free maps under which texts are secret, besides those whose name says so.
     """
 
     strict: bool
+    secrets: frozenset[str] = frozenset()
     faults: list[Fault] = field(default_factory=list)
 
     def fault(self, trail: Trail, what: str, what_to_do: str) -> None:
@@ -164,7 +167,7 @@ class Span(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Free(Plain):
-    """A mapping whose keys and values are nobody's business but its user's; with ``texts`` the values are text."""
+    """A mapping whose keys and values are nobody's business but its user's; with ``texts`` the values are text. Any of them may be secret."""
 
     texts: bool = False
 
@@ -174,9 +177,20 @@ class Free(Plain):
             if value is not None:
                 reading.fault(trail, "must be a mapping", "write {key: value}")
             return {} if value is None else value
-        if not self.texts:
-            return dict(value)
-        return {str(key): Text().normal(inner, (*trail, key), reading, inside=inside) for key, inner in value.items()}
+        values = {key if not self.texts else str(key): self._value(inner, (*trail, key), reading, inside=inside) for key, inner in value.items()}
+        return {key: veiled(key, inner, reading.secrets) for key, inner in values.items()}
+
+    def _value(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:
+        return Text().normal(value, trail, reading, inside=inside) if self.texts and not is_secret(value) else value
+
+
+def veiled(key: JSON, value: JSON, secrets: frozenset[str]) -> JSON:
+    """``value`` with its texts as secrets, where the key above them says that they are."""
+    if key in secrets or is_sensitive_name(str(key)):
+        return replaced(value, str, lambda text: Secret(text) if text else text)
+    if isinstance(value, Mapping):
+        return {inner: veiled(inner, below, secrets) for inner, below in value.items()}
+    return [veiled(key, below, secrets) for below in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +262,20 @@ class Defaulted:
     def body(self, normal: JSON) -> JSON:
         """What to send to Consul for it."""
         return self.shape.body(normal)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet(Plain):
+    """A JSON Web Key Set, for which a reference may stand; a secret when it has private keys in it, or when ``name`` is known to be one."""
+
+    name: str = "JWKS"
+
+    def normal(self, value: JSON, trail: Trail, reading: Reading, *, inside: bool) -> JSON:
+        """The text, as a secret where it is one."""
+        if is_secret(value):
+            return value
+        text = Text().normal(value, trail, reading, inside=inside)
+        return Secret(text) if isinstance(text, str) and text and (self.name in reading.secrets or holds_private_key(text)) else text
 
 
 @dataclass(frozen=True, slots=True)

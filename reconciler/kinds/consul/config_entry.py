@@ -14,7 +14,7 @@ from reconciler.kinds.consul._free import FreeMapRules
 from reconciler.kinds.consul._order import planned
 from reconciler.kinds.consul._short_entries import in_section
 from reconciler.kinds.consul._surroundings import Surroundings, entry_address
-from reconciler.kinds.consul._values import Reading
+from reconciler.kinds.consul._values import Reading, veiled
 from reconciler.kinds.consul._written import Written, written_entries
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.mesh import NO_KINDS, is_long_intention
@@ -26,7 +26,7 @@ from reconciler.model.importing import Expression, Found, Needed, stated, variab
 from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.secret import Reference, Secret
-from reconciler.model.value import JSON, WITHHELD, Digest, Value, is_secret
+from reconciler.model.value import JSON, Digest, Value, all_of, names_of_secrets
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.reader import ConsulReader
 
@@ -127,7 +127,7 @@ class ConfigEntry:
         """Every entry of every kind that somebody wrote, those that are not known here included."""
         return [_found(entry["Kind"], _name_of(entry), entry) for entry in system.config_entries() if entry["Kind"] != MADE_BY_CONSUL]
 
-    def express(self, live: Live, found: Found) -> Expression:  # noqa: ARG002  # it refers to nothing
+    def express(self, live: Live, found: Found) -> Expression:
         """In the section that its kind has, where that can say all of it; else in ``config_entries``, with Consul's field names."""
         kind, name = live.raw["Kind"], live.raw["Name"]
         declaration = DECLARATIONS.get(kind)
@@ -135,15 +135,14 @@ class ConfigEntry:
             return Expression(services=(name,), why_not=_why_not(kind))
         related = (*_linked(live.fields), *declaration.related(name, live.fields))
         services = (name, *dict.fromkeys(related)) if declaration.read not in ("", *_WITHOUT_SEGMENT) else ()
-        fields = stated(live.fields, self.rules)
-        short = in_section(declaration.section, fields)
+        record = found.records.get(live.address)
+        secrets = names_of_secrets(record.specification) if record is not None else frozenset[str]()
+        fields = {key: veiled(key, value, secrets) for key, value in stated(live.fields, self.rules).items()}
+        short = in_section(declaration.section, fields) if not names_of_secrets(fields) else None
         if short is not None:
             is_short = declaration.section == "intentions" and not is_long_intention(short)
             return Expression((declaration.section,), name, short, services, short="sources" if is_short else "")
-        body = {
-            key: Needed(variable(kind, name, key), f"the {key} of {live.address}") if isinstance(value, Secret) else value
-            for key, value in declaration.form.body(fields).items()
-        }
+        body = _without_secrets(declaration.form.body(fields), live.address, ())
         return Expression(("config_entries",), None, {"Kind": kind, "Name": name, **body}, services)
 
     def in_file(self, file: str, text: str) -> list[Live]:  # noqa: ARG002  # the text says it all
@@ -167,7 +166,11 @@ def _conditionally(system: Consul, live: Live, write: Callable[[int], None]) -> 
             return write(index)
         except LostRace:
             entry = system.read_config_entry(kind, name) if DECLARATIONS[kind].has_status else None
-            if entry is None or entry["ModifyIndex"] == index or normal_fields(DECLARATIONS[kind], entry) != live.fields:
+            if (
+                entry is None
+                or entry["ModifyIndex"] == index
+                or normal_fields(DECLARATIONS[kind], entry, names_of_secrets(live.fields)) != live.fields
+            ):
                 raise
             index = entry["ModifyIndex"]
 
@@ -181,7 +184,7 @@ def _witness(kind: str, fields: Mapping[str, Value]) -> JSON:
 
 
 def _fields(manifest: LoadedManifest, written: Written, faults: list[Diagnostic]) -> dict[str, Any]:
-    reading = Reading(strict=True)
+    reading = Reading(strict=True, secrets=names_of_secrets(written.body))
     declaration = DECLARATIONS[written.kind]
     fields: dict[str, Any] = declaration.form.normal(written.body, (), reading, inside=False)
     if declaration.check is not None and not reading.faults:
@@ -195,7 +198,7 @@ def _fields(manifest: LoadedManifest, written: Written, faults: list[Diagnostic]
 def _declared(manifest: LoadedManifest, written: Written, fields: dict[str, Any], surroundings: Surroundings) -> Desired:
     declaration = DECLARATIONS[written.kind]
     stands_on = frozenset(declaration.stands_on(written.name, fields))
-    referred = {value.address for value in fields.values() if isinstance(value, Reference)}
+    referred = {reference.address for reference in all_of(fields, Reference)}
     return Desired(
         entry_address(written.kind, written.name),
         CONSUL,
@@ -212,9 +215,9 @@ def _declared(manifest: LoadedManifest, written: Written, fields: dict[str, Any]
     )
 
 
-def normal_fields(declaration: Declaration, entry: Mapping[str, JSON]) -> dict[str, Any]:
-    """The fields of an entry as Consul answers them, in normal form."""
-    fields: dict[str, Any] = declaration.form.normal(entry, (), Reading(strict=False), inside=False)
+def normal_fields(declaration: Declaration, entry: Mapping[str, JSON], secrets: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The fields of an entry as Consul answers them, in normal form; ``secrets`` are keys in it that are known to hold some."""
+    fields: dict[str, Any] = declaration.form.normal(entry, (), Reading(strict=False, secrets=secrets), inside=False)
     return fields
 
 
@@ -229,11 +232,12 @@ def _live(want: Wanted, entry: Mapping[str, JSON]) -> Live:
     known = {"incarnation": str(entry["CreateIndex"]), "created_index": entry["CreateIndex"], "revision": entry["ModifyIndex"], "raw": raw}
     if declaration is None:
         return Live(want.address, {}, **known)
-    fields = normal_fields(declaration, entry)
+    secrets = _known_secrets(want)
+    fields = normal_fields(declaration, entry, secrets)
     hinders = declaration.hinders or declaration.stands_on
     return Live(
         want.address,
-        {key: Secret(value) if isinstance(value, str) and _is_masked(want, key) else value for key, value in fields.items()},
+        {key: Secret(value) if isinstance(value, str) and key in secrets else value for key, value in fields.items()},
         witness=_witness(kind, fields),
         stands_on=frozenset(hinders(name, fields)),
         can_stand_aside=declaration.aside is not None,
@@ -249,16 +253,25 @@ def _is_in_chains(kind: str) -> bool:
     return _carries(kind) or (kind in DECLARATIONS and DECLARATIONS[kind].stands_on is not nothing)
 
 
+def _without_secrets(value: JSON, address: Address, path: tuple[str, ...]) -> Any:
+    """An entry, or a part of it, with variables of the environment in the place of its secrets."""
+    if isinstance(value, Secret):
+        return Needed(variable(*address.segments, *path), f"the {'.'.join(path)} of {address}")
+    if isinstance(value, Mapping):
+        return {key: _without_secrets(inner, address, (*path, str(key))) for key, inner in value.items()}
+    return [_without_secrets(inner, address, path) for inner in value] if isinstance(value, list) else value
+
+
 def _linked(fields: Mapping[str, Any]) -> list[str]:
     """The services that a gateway stands in for."""
     services = fields.get("Services")
     return [name for name in services if name != "*"] if isinstance(services, Mapping) else []
 
 
-def _is_masked(want: Wanted, key: str) -> bool:
-    """Whether the manifest takes the field from a reference, or did when it was last applied."""
-    wanted = want.desired is not None and is_secret(want.desired.fields.get(key))
-    return wanted or (want.record is not None and want.record.specification.get(key) is WITHHELD)
+def _known_secrets(want: Wanted) -> frozenset[str]:
+    """The keys under which the manifest has secrets, or had when it was last applied."""
+    desired = names_of_secrets(want.desired.fields) if want.desired is not None else frozenset[str]()
+    return desired | (names_of_secrets(want.record.specification) if want.record is not None else frozenset[str]())
 
 
 def _name_of(entry: Mapping[str, JSON]) -> str:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Final
 
 from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
-from reconciler.manifest.models import KvEntry, is_sensitive_key
+from reconciler.manifest.models import KvEntry
+from reconciler.manifest.sensitive import is_sensitive_key
 from reconciler.model.address import Address
 from reconciler.model.importing import Expression, Found, Needed, variable
 from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
