@@ -47,7 +47,9 @@ def stored(loaded: LoadedManifest) -> JSON:
         "directory": str(loaded.directory.resolve()),
         "tree": _out(_with_rules(loaded), files),
         "files": list(files),
-        "sources": {path: _source(loaded, path) for entry in loaded.manifest.files.values() if (path := entry.source or entry.template)},
+        "sources": {
+            path: _source(loaded, path) for file in loaded.manifest.files.values() if (path := file.source or file.template) and not file.is_masked
+        },
     }
 
 

@@ -3,6 +3,7 @@
 from reconciler.systems.host.local import LocalHost
 from reconciler.systems.host.paths import temporary_name
 from reconciler.systems.host.remote import RemoteHost
+from reconciler.systems.host.rendering import RenderingHost
 from reconciler.systems.host.shell import MACHINE_ID_FILES, LocalShell
 from reconciler.systems.host.ssh import SshSettings, SshShell
 from reconciler.systems.host.states import Facts, FileState, FolderState, GroupState, Host, Inquiry, UnitState, UserState
@@ -19,6 +20,7 @@ __all__ = [
     "LocalHost",
     "LocalShell",
     "RemoteHost",
+    "RenderingHost",
     "SshSettings",
     "SshShell",
     "Tunnel",

@@ -54,7 +54,7 @@ demand_replaceable() {
 }
 """
 
-_WRITE: Final = (
+WRITE: Final = (
     "removing=\n"
     + _ENTER
     + r"""
@@ -127,7 +127,7 @@ class RemoteHost:
         """Put ``content`` at ``path``, whole."""
         raw = content if isinstance(content, bytes) else content.reveal().encode("utf-8", "surrogateescape")
         more = [owner or _NOTHING, group or _NOTHING, mode, str(len(raw)), "yes" if exclusive else ""]
-        output = printed(self.name, self._shell.run(_WRITE, [*self._named(path, replacing), *more], raw))
+        output = printed(self.name, self._shell.run(WRITE, [*self._named(path, replacing), *more], raw))
         return file_state(output.decode("ascii", "replace").split())
 
     def remove(self, path: str, *, replacing: Sequence[int] | None = None) -> None:
