@@ -73,8 +73,8 @@ class Mesh:
             text += ENTRY.format(address=HERE, port=self.servers[server].port, verdict=verdict)
         self.file.write_text(text)
 
-    def apply(self, **said: str) -> str:
-        self.write(**said)  # type: ignore[arg-type]
+    def apply(self, *, server: int = 0, verdict: str = "allow", entry: bool = True) -> str:
+        self.write(server=server, verdict=verdict, entry=entry)
         done = self.command("apply", "--auto-approve", "--allow-data-loss", "*", "--allow-delete", "*", self.file.name)
         assert done.code == 0, done.err + done.out
         return done.out
