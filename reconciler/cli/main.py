@@ -63,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def program() -> NoReturn:
     """Run one command as the whole of a process."""
+    # No plugin that happens to be installed sees what is in a manifest; and looking for some reads what is said of every package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # A run ends before it has made much rubbish: looking for it costs a tenth of a plan.
     gc.set_threshold(_GARBAGE)
     leave(main())

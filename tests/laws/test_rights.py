@@ -52,9 +52,11 @@ def as_token(mesh: Mesh, permissions: Iterable[Permission], monkeypatch: pytest.
     token = mesh.http("PUT", "/v1/acl/token", {"Description": name, "Policies": [{"ID": policy["ID"]}]})
     with monkeypatch.context() as patched:
         patched.setitem(mesh.environment, "CONSUL_HTTP_TOKEN", token["SecretID"])
-        yield
-    mesh.http("DELETE", f"/v1/acl/token/{token['AccessorID']}")
-    mesh.http("DELETE", f"/v1/acl/policy/{policy['ID']}")
+        try:
+            yield
+        finally:
+            mesh.http("DELETE", f"/v1/acl/token/{token['AccessorID']}")
+            mesh.http("DELETE", f"/v1/acl/policy/{policy['ID']}")
 
 
 @of_consul
