@@ -43,11 +43,11 @@ def test_a_plan_asks_three_questions_however_many_roles_and_databases_there_are(
             assert len(list(KINDS[kind].read(system, wanted))) == 2
         assert sum(proxy.statements.values()) == system.statements == 3
         assert proxy.connections == 1
-        # and one inside each database that is leaving
+        # three of what goes with roles that are leaving, however many, and one inside each database that is
         leaving = [Wanted(KINDS[kind].address("default", n), OWNER, leaving=True) for kind in ("db-role", "database") for n in ("one", "two")]
         for kind in ("db-role", "database"):
             list(KINDS[kind].read(system, [w for w in leaving if w.address.kind == kind]))
-        assert sum(proxy.statements.values()) == system.statements == 3 + 1 + 1 + 2
+        assert sum(proxy.statements.values()) == system.statements == 3 + (1 + 3) + (1 + 2)
         assert proxy.writes == []
         system.close()
 
