@@ -127,7 +127,15 @@ class _Run:
             self.schedule.end(change, fault)
 
     def _submit(self, changes: list[Change]) -> None:
-        faults = self.journal.write([Entry(c.address, (), record) for c in changes if (record := self.writes.before(c)) is not None])
+        entries: list[Entry] = []
+        faults: dict[Address, ReconcilerError] = {}
+        for change in changes:
+            try:
+                record = self.writes.before(change)
+                entries += [Entry(change.address, (), record)] if record is not None else []
+            except ReconcilerError as fault:
+                faults[change.address] = fault
+        faults |= self.journal.write(entries)
         for change in changes:
             try:
                 if change.address in faults:

@@ -10,7 +10,7 @@ from reconciler.engine.situation import Situation, incarnation
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Made
 from reconciler.model.record import Origin, Record, State
-from reconciler.model.value import ABSENT, leaves, look_up, put
+from reconciler.model.value import ABSENT, JSON, leaves, look_up, put
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Bookkeeping:
     situation: Situation
     run: str
 
-    def claim(self, change: Change) -> Record:
+    def claim(self, change: Change, witness: JSON = None) -> Record:
         """Before creating: what is about to be made. A replacement also notes what it will leave behind."""
         return replace(
-            self._record(change), state=State.CLAIMING, origin=Origin.CREATED, incarnation=None, witness=None, superseded=change.deletes_superseded
+            self._record(change), state=State.CLAIMING, origin=Origin.CREATED, incarnation=None, witness=witness, superseded=change.deletes_superseded
         )
 
     def taking_over(self, change: Change) -> Record:

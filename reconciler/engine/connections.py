@@ -124,7 +124,7 @@ class Connections:
     def _agent(self, name: str, address: str | None, shell: SshShell | None = None) -> Consul:
         """The Consul agent of a machine, with the token of this run; through ``shell`` when it is another machine."""
         if name not in self._agents:
-            there = elsewhere(self.consul.settings, address, shell.forward if shell else None)
+            there = elsewhere(self.consul.settings, name, address, shell)
             self._agents[name] = Consul(there, log=self._log)
         return self._agents[name]
 

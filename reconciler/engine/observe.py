@@ -20,7 +20,7 @@ from reconciler.manifest.suggestion import closest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import AccessDenied, ManifestError, ReconcilerError, Refused, Unreachable
-from reconciler.model.kind import Permission, Wanted
+from reconciler.model.kind import ForeseeingKind, Permission, Wanted
 from reconciler.model.record import Record
 from reconciler.model.resource import CONSUL, Desired, System
 from reconciler.model.secret import Reference, SecretSource
@@ -140,6 +140,7 @@ class _Observer:
         keys |= {n: records.key_of(n, s, identities[s]) for n, s in needs.items() if s in identities}
         others = {k: records.decode(pairs[k], self.kinds, names) for k in sorted(set(keys.values()) & pairs.keys() - own.keys())}
         by_address = {r.address: r for r in (*mine, *others.values()) if r.system is not None}
+        foreseeing = sorted(k for k in headers.keys() - own.keys() if isinstance(self.kinds.get(headers[k].kind), ForeseeingKind))
         wanted = self._wanted(by_address, reach)
         self._preflight(wanted.values())
         live = read_all(self.connections, self.kinds, wanted)
@@ -150,7 +151,7 @@ class _Observer:
             name=self.connections.loaded.name, desired=desired, records=by_address, live=live, kinds=self.kinds, keys=keys, systems=identities,
             unknown_systems=tuple(r for r in mine if r.system is None and (reach is None or self._is_reached(r, pairs, reach))),
             scope=self.scope, reach=reach, files=self.connections.loaded.files,
-            needed_elsewhere=_needed_elsewhere(headers, own),
+            needed_elsewhere=_needed_elsewhere(headers, own), elsewhere=tuple(records.decode(pairs[k], self.kinds, names) for k in foreseeing),
         )  # fmt: skip
         roles = {s.name: self.connections.postgres(s.name).me.name for s in identities if s.type == "postgres"}
         return Observation(situation, own_of(token, roles, live), {k: p.modify_index for k, p in pairs.items()})

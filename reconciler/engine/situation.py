@@ -20,6 +20,7 @@ class Situation:
     records that desired addresses have, or would have. ``systems`` are the identities of the systems that were reached. ``unknown_systems``
     are records of this manifest whose system is none of them. ``reach`` is what was looked at for a ``scope`` that leaves something out: ``live``
     says nothing of the rest, and nothing is decided of it. None is everything. ``files`` are those of the manifest, as they were given.
+    ``elsewhere`` are the records of other manifests of the kinds that must know them (``ForeseeingKind``).
     ``needed_elsewhere`` are the keys of records that records of other manifests need, each with one that does, in words.
     """
 
@@ -35,6 +36,7 @@ class Situation:
     reach: frozenset[Address] | None = None
     files: tuple[str, ...] = ()
     needed_elsewhere: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: tuple[Record, ...] = ()
 
     def rules(self, address: Address) -> FieldRules:
         """How the fields of a resource are compared."""

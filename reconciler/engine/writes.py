@@ -14,11 +14,11 @@ from reconciler.engine.situation import Situation, incarnation
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change
 from reconciler.model.errors import AlreadyExists, OutcomeUnknown, ReconcilerError, SystemFault
-from reconciler.model.kind import DirectKind, Made, Order, ReplacingKind, TransactionalKind, Wanted, YieldingKind
+from reconciler.model.kind import DirectKind, ForeseeingKind, Made, Order, ReplacingKind, TransactionalKind, Wanted, YieldingKind
 from reconciler.model.record import Record, State
 from reconciler.model.resource import CONSUL, Live
 from reconciler.model.secret import Reference
-from reconciler.model.value import all_of
+from reconciler.model.value import JSON, all_of
 from reconciler.ownership.lock import Lock
 from reconciler.systems.consul.reader import ConsulReader
 
@@ -37,6 +37,7 @@ class Writes:
         self._books = books
         self._lock = lock
         self._stop = stop
+        self._foreseen: dict[Address, JSON] = {}
 
     def together(self, change: Change) -> Entry | None:
         """The transaction that is the whole change, or None when it takes a call of its own. Raises a ReconcilerError when it must not be made."""
@@ -74,13 +75,27 @@ class Writes:
             return self._books.claim(change)
         if change.action is Action.CREATE:
             # A claim of an earlier run that says the same stands: what that run sent may come to be only now (CREATE DATABASE).
-            claim, old = self._books.claim(change), change.record
-            same = old is not None and old.state is State.CLAIMING and (old.specification, old.superseded) == (claim.specification, claim.superseded)
+            claim, old = self._books.claim(change, self._foresee(change)), change.record
+            same = old is not None and old.state is State.CLAIMING and _said(old) == _said(claim)
             return None if same else claim
         return self._books.taking_over(change) if change.action is Action.ADOPT else None
 
+    def _foresee(self, change: Change) -> JSON:
+        """What the kind must know of it when it is removed, from before it is made."""
+        address, kind = change.address, self._situation.kinds[change.address.kind]
+        if not isinstance(kind, ForeseeingKind) or change.system is None:
+            return None
+        identity = self._situation.systems[change.system]
+        known = [*self._situation.elsewhere, *self._situation.owned().values()]
+        remembered = [r.witness for r in known if r.address.kind == address.kind and r.system_identity == identity]
+        remembered += [witness for a, witness in self._foreseen.items() if a.segments[0] == address.segments[0]]
+        self._foreseen[address] = kind.foresee(self._connections.of(change.system), address, remembered)
+        return self._foreseen[address]
+
     def after(self, change: Change, made: Made | None) -> Entry:
         """What is recorded once a call has succeeded."""
+        if made is not None and change.address in self._foreseen:
+            made = replace(made, witness=self._foreseen[change.address])
         return Entry(change.address, (), self._books.made(change, made) if made else None)
 
     def undone(self, change: Change) -> Entry | None:
@@ -180,3 +195,7 @@ class Writes:
         if record is None or live is None or not matches_claim(record, live, kind.rules):
             raise exists
         return Made(incarnation(live), live.witness, live.outputs)
+
+
+def _said(claim: Record) -> tuple[object, ...]:
+    return claim.specification, claim.superseded, claim.witness

@@ -167,7 +167,10 @@ ABSOLUTE_PATH: Final = Text(
     "an absolute path",
     "begin it with /",
     max_bytes=4095,
-    never=((r"//|/\.\.?(/|$)|/$", "write it without empty, . or .. segments and without a slash at the end"),),
+    never=(
+        (r"//|/\.\.?(/|$)|/$", "write it without empty, . or .. segments and without a slash at the end"),
+        (r"^/(proc|sys|dev)(/|$)", "choose another path: nothing in /proc, /sys and /dev is a file of its own"),
+    ),
 )
 LOCAL_PATH: Final = Text(rf"{NO_CONTROL}+", "a path", "write the path of a file; a relative one is relative to the manifest", 4095)
 HOST_ADDRESS: Final = Text(rf"{NO_SPACE}+", "a host name or IP address", "write it without spaces", 255)

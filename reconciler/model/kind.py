@@ -204,6 +204,18 @@ class HostKind(DirectKind, Protocol):
 
 
 @runtime_checkable
+class ForeseeingKind(DirectKind, Protocol):
+    """A kind that makes more than the resource itself, and must know of it when that is removed, even if the run that made it was killed."""
+
+    def foresee(self, system: Any, address: Address, remembered: Iterable[JSON]) -> JSON:
+        """Asked before the claim is written, which keeps the answer: the witness that the created resource shall have.
+
+        ``remembered`` are the witnesses in all records of this kind on the same system, whoever owns them.
+        """
+        ...
+
+
+@runtime_checkable
 class TransactionalKind(Kind, Protocol):
     """A kind whose writes are operations of a Consul transaction."""
 

@@ -11,43 +11,56 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.kind import FieldRules, Made, Order, Wanted
 from reconciler.model.resource import Desired, Live
-from reconciler.model.value import Value
-from reconciler.systems.host import Facts, FolderState, Host, Inquiry
+from reconciler.model.value import JSON
+from reconciler.systems.host import ENTER, Facts, FolderState, Host, Inquiry
 
 _MODE: Final = "0755"
-_CREATE: Final = r"""
+_MISSING: Final = r"""
+above=${1%/*}
+while [ -n "$above" ] && [ ! -e "$above" ] && [ ! -L "$above" ]; do printf '%s\n' "$above"; above=${above%/*}; done
+"""
+_CREATE: Final = (
+    ENTER
+    + r"""
 path=$1 mode=$2
-case $path/ in /proc/* | /sys/* | /dev/*) fault rejected "$path lies where no folders are made" ;; esac
 if [ -e "$path" ] || [ -L "$path" ]; then fault exists "$path exists already"; fi
-missing= above=${path%/*}
-while [ -n "$above" ] && [ ! -e "$above" ] && [ ! -L "$above" ]; do missing="$above
-$missing" above=${above%/*}; done
-real=$(cd -P -- "${above:-/}" 2>/dev/null && pwd -P) || fault rejected "$path: $above cannot be entered"
-while :; do
-    bits=0$(stat -c %a -- "$real") || exit 1
-    if [ $((bits & 02)) -ne 0 ] && [ $((bits & 01000)) -eq 0 ]; then
-        fault rejected "$path: anybody may write to $real, so nothing in it is safe: chmod o-w $real"
-    fi
-    [ "$real" != / ] || break
-    real=${real%/*} real=${real:-/}
-done
+there=${path%/*}
+while [ -n "$there" ] && [ ! -e "$there" ] && [ ! -L "$there" ]; do there=${there%/*}; done
+enter "${there:-/}" "$path"
+rest=${path#"$there"/}
+undo() {
+    while [ "$(pwd -P)" != "$here" ]; do name=$(pwd -P) && cd -P .. && rmdir -- "./${name##*/}" || return; done
+}
 umask 022
-printf '%s' "$missing" | while IFS= read -r each; do mkdir -- "$each" || exit 1; done || exit 1
-mkdir -m "$mode" -- "$path" || exit 1
-printf '%s' "$missing"
+while [ "$rest" != "${rest#*/}" ]; do
+    name=${rest%%/*} rest=${rest#*/}
+    mkdir -- "./$name" && cd -P -- "./$name" || { undo; exit 1; }
+done
+mkdir -m "$mode" -- "./$rest" || { undo; exit 1; }
 """
-_UPDATE: Final = r"""
-[ -d "$1" ] && [ ! -L "$1" ] || fault lost "$1 is no folder any more: run again"
-chmod -- "$2" "$1"
+)
+_UPDATE: Final = (
+    ENTER
+    + r"""
+parent=${1%/*} name=./${1##*/}
+enter "${parent:-/}" "$1"
+[ -d "$name" ] && [ ! -L "$name" ] || fault lost "$1 is no folder any more: run again"
+chmod -- "$2" "$name"
 """
-_DELETE: Final = r"""
-path=$1; shift
-if [ -e "$path" ] || [ -L "$path" ]; then
-    [ -d "$path" ] && [ ! -L "$path" ] || fault lost "$path is no folder any more: run again"
-    said=$(rmdir -- "$path" 2>&1) || fault exists "$path: ${said##*: }: left where it is; run again to forget it"
-fi
-for each in "$@"; do rmdir -- "$each" 2>/dev/null || break; done
+)
+_DELETE: Final = (
+    ENTER
+    + r"""
+path=$1 parent=${1%/*} name=./${1##*/}; shift
+if [ ! -e "$path" ] && [ ! -L "$path" ]; then exit 0; fi
+enter "${parent:-/}" "$path"
+[ -d "$name" ] && [ ! -L "$name" ] || fault lost "$path is no folder any more: run again"
+said=$(rmdir -- "$name" 2>&1) || fault exists "$path: ${said##*: }: left where it is; run again to forget it"
+for each in "$@"; do
+    [ "$each" = "$(pwd -P)" ] && cd -P .. && rmdir -- "./${each##*/}" 2>/dev/null || break
+done
 """
+)
 
 
 class Directory(OnMachine):
@@ -58,10 +71,12 @@ class Directory(OnMachine):
     rules: ClassVar[FieldRules] = FieldRules(keeps=frozenset({"mode"}))
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
-        """One for each gateway whose token file has no place of its own."""
+        """One for each gateway whose token file has no place of its own; one in another comes after that."""
+        folders = {(p.host, p.directory): p.address(self.name) for p in processes(manifest)}
         return once(
             Desired(
                 p.address(self.name), p.system, {"mode": _MODE}, p.name, p.place,
+                needs=frozenset(a for (host, folder), a in folders.items() if host == p.host and p.directory.startswith(folder + "/")),
                 on_removal=p.gateway.on_removal, protect=p.gateway.protect, adopt=p.gateway.adopt,
             )
             for p in processes(manifest)
@@ -76,10 +91,17 @@ class Directory(OnMachine):
         """Its mode, and what is in it."""
         return [_live(want, facts.folders[path_of(want.address)]) for want in wanted if path_of(want.address) in facts.folders]
 
+    def foresee(self, system: Host, address: Address, remembered: Iterable[JSON]) -> JSON:
+        """The folders above it that are missing, and those that were made with another one: whichever goes last takes them along."""
+        path = path_of(address)
+        shared = (each for witness in remembered for each in _made_above(witness) if path.startswith(each + "/"))
+        above = sorted({*system.run(_MISSING, path).splitlines(), *shared})
+        return {"made_above": above} if above else None
+
     def create(self, system: Host, order: Order) -> Made:
-        """With the folders above it that are missing, which belong to root and everybody may read; they are remembered."""
-        made = system.run(_CREATE, path_of(order.address), str(order.fields["mode"]))
-        return Made(None, _above(made.splitlines()))
+        """With the folders above it that are missing, which belong to root and everybody may read."""
+        system.run(_CREATE, path_of(order.address), str(order.fields["mode"]))
+        return Made(None)
 
     def update(self, system: Host, order: Order) -> Made:
         """Another mode."""
@@ -88,15 +110,14 @@ class Directory(OnMachine):
 
     def delete(self, system: Host, order: Order) -> None:
         """Only when it is empty; then also what was made above it, as far as that is."""
-        above = order.record.witness if order.record else None
-        system.run(_DELETE, path_of(order.address), *sorted(above["made_above"] if isinstance(above, dict) else (), reverse=True))
+        system.run(_DELETE, path_of(order.address), *sorted(_made_above(order.record.witness if order.record else None), reverse=True))
 
 
 KIND = Directory()
 
 
-def _above(paths: Sequence[str]) -> dict[str, Value] | None:
-    return {"made_above": list(paths)} if paths else None
+def _made_above(witness: JSON) -> list[str]:
+    return list(witness["made_above"]) if isinstance(witness, dict) else []
 
 
 def _live(want: Wanted, state: FolderState) -> Live:

@@ -144,8 +144,10 @@ def _token_file(
 
 
 def _home(manifest: LoadedManifest, host: str, path: str) -> frozenset[Address]:
-    """The folder of a gateway that a file lies in."""
-    return frozenset(p.address("directory") for p in processes(manifest) if p.host == host and path.startswith(p.directory + "/"))
+    """The folders of gateways that a file lies in, or in a folder above them, which may be made with them."""
+    folder = path.rpartition("/")[0] + "/"
+    near = (p for p in processes(manifest) if p.host == host and folder != "/")
+    return frozenset(p.address("directory") for p in near if folder.startswith(p.directory + "/") or p.directory.startswith(folder))
 
 
 def _bytes(fields: Mapping[str, Value]) -> Secret | bytes:

@@ -73,7 +73,8 @@ class ConsulSettings:
 
     ``socket`` is the path of a Unix socket, and then host and port mean nothing. ``prefix`` stands before every path, for an agent behind a
     reverse proxy: empty, or ``/consul``. ``token_from`` says where the token came from, for messages. ``basic_auth`` is ``user:password``.
-    ``timeout_s`` is how long one request may wait for an answer.
+    ``timeout_s`` is how long one request may wait for an answer. ``machine`` is the manifest's name of the machine whose agent this is, empty for
+    the agent that everything else is asked of; ``seen_there`` is its URL as seen from there, when another way leads to it.
     """
 
     scheme: Literal["http", "https"] = "http"
@@ -91,14 +92,25 @@ class ConsulSettings:
     tls_server_name: str = ""
     verify: bool = True
     timeout_s: float = field(default=DEFAULT_TIMEOUT_S)
+    machine: str = ""
+    seen_there: str = ""
 
     @property
     def address(self) -> str:
-        """The agent's URL, for messages: ``http://127.0.0.1:8500``."""
+        """The agent's URL, for messages: ``http://127.0.0.1:8500``, ``http://127.0.0.1:8500 on gateway``."""
+        return f"{self.seen_there or self.url} on {self.machine}" if self.machine else self.url
+
+    @property
+    def point(self) -> str:
+        """What names another agent instead of this one."""
+        return f"hosts.{self.machine}.consul" if self.machine else "consul.address or CONSUL_HTTP_ADDR"
+
+    @property
+    def url(self) -> str:
+        """Where it is reached from here."""
         if self.socket:
             return f"unix://{self.socket}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.prefix}"
+        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}{self.prefix}"
 
     @property
     def is_on_this_machine(self) -> bool:
@@ -213,16 +225,35 @@ def fit_for_a_header(token: Secret, source: str) -> Secret:
     return token
 
 
-def elsewhere(settings: ConsulSettings, address: str | None, way: Callable[[str], int] | None = None) -> ConsulSettings:
-    """The settings of another agent of the same cluster at ``address`` (``http://127.0.0.1:8500`` when None), with the same token.
+class Way(Protocol):
+    """A way to what can be reached from another machine: ``HOST:PORT``, or the path of a socket, as seen from there."""
 
-    ``way`` leads there: from ``HOST:PORT`` or a socket's path, as seen from the agent's machine, to a port of 127.0.0.1 here.
+    def forward(self, target: str) -> int:
+        """A port of 127.0.0.1 here that leads to it."""
+        ...
+
+    def socket_to(self, target: str) -> Path:
+        """A Unix socket here that leads to it, and that nobody else on this machine may use."""
+        ...
+
+
+def elsewhere(settings: ConsulSettings, machine: str, address: str | None, way: Way | None = None) -> ConsulSettings:
+    """The settings of the agent on ``machine`` of the same cluster at ``address`` (``http://127.0.0.1:8500`` when None), with the same token.
+
+    ``way`` leads there, when the address is as seen from another machine.
     """
-    there = replace(settings, **{"scheme": "http", "socket": "", "prefix": "", **_place(address or DEFAULT_ADDRESS, {})})
+    there = replace(settings, **{"scheme": "http", "socket": "", "prefix": "", **_place(address or DEFAULT_ADDRESS, {})}, machine=machine)
     if way is None:
         return there
-    port = way(there.socket or f"{there.host}:{there.port}")
-    return replace(there, socket="", host="127.0.0.1", port=port, tls_server_name=there.tls_server_name or there.host)
+    target = there.socket or f"{_bracketed(there.host)}:{there.port}"
+    there = replace(there, seen_there=there.url)
+    if there.scheme == "http":
+        return replace(there, socket=str(way.socket_to(target)))
+    return replace(there, host="127.0.0.1", port=way.forward(target), tls_server_name=there.tls_server_name or there.host)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _place(written: str | None, environ: Mapping[str, str]) -> dict[str, Any]:

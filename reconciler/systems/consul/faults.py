@@ -15,7 +15,6 @@ from reconciler.systems.consul.connection import ConsulSettings
 from reconciler.systems.consul.retries import Trouble
 from reconciler.systems.consul.transport import NotSentError
 
-_HOW_TO_POINT: Final = "set consul.address or CONSUL_HTTP_ADDR"
 _HOW_TO_IDENTIFY: Final = "set consul.token or CONSUL_HTTP_TOKEN"
 _HOW_TO_CERTIFY: Final = "set consul.cert_file and consul.key_file, or CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY"
 
@@ -85,7 +84,7 @@ def _final(status: int, text: str, request: str, settings: ConsulSettings) -> Sy
     if 300 <= status < 400:
         return Rejected(f"{who} takes {request} for another path: with this version of Consul, a name with such slashes or dots cannot be used")
     if status == 400 and "HTTP request to an HTTPS server" in text:
-        return _unreachable(settings, "it speaks TLS", "write https:// in consul.address or CONSUL_HTTP_ADDR, or set CONSUL_HTTP_SSL=true")
+        return _unreachable(settings, "it speaks TLS", f"write https:// in {settings.point}, or set CONSUL_HTTP_SSL=true")
     unknown = _UNKNOWN_FIELD.findall(text)
     if unknown:
         fields = ", ".join(f"{field} (a feature of Consul Enterprise)" if enterprise else field for field, enterprise in unknown)
@@ -129,14 +128,14 @@ def fault_of_exception(error: Exception, request: str, settings: ConsulSettings)
     if isinstance(error, urllib3_errors.SSLError):
         return _tls_failure(str(error), request, settings)
     if isinstance(error, urllib3_errors.NameResolutionError):
-        return Failure(Trouble.REFUSED, _unreachable(settings, "its name is not known", "correct consul.address or CONSUL_HTTP_ADDR"))
+        return Failure(Trouble.REFUSED, _unreachable(settings, "its name is not known", f"correct {settings.point}"))
     if isinstance(error, urllib3_errors.NewConnectionError):
         return Failure(Trouble.REFUSED, _not_connected(error, settings))
     if isinstance(error, urllib3_errors.ConnectTimeoutError):
-        how = f"check the address and the network, or {_HOW_TO_POINT}"
+        how = f"check the address and the network, or set {settings.point}"
         return Failure(Trouble.REFUSED, _unreachable(settings, "connecting took too long", how))
     if isinstance(error, urllib3_errors.LocationValueError):
-        return Failure(Trouble.FINAL, _unreachable(settings, "that is no address", _HOW_TO_POINT))
+        return Failure(Trouble.FINAL, _unreachable(settings, "that is no address", f"set {settings.point}"))
     if isinstance(error, urllib3_errors.ReadTimeoutError):
         why = f"is silent: no answer to {request} within {settings.timeout_s:g} s"
         how = "see whether it is healthy, or give it more time (consul.timeout, --timeout)"
@@ -160,7 +159,7 @@ def _not_connected(error: urllib3_errors.NewConnectionError, settings: ConsulSet
         what_to_do = "start it"
     elif isinstance(cause, PermissionError):
         what_to_do = "run this as a user who may use the socket"
-    return _unreachable(settings, reason.lower(), f"{what_to_do}, or {_HOW_TO_POINT}")
+    return _unreachable(settings, reason.lower(), f"{what_to_do}, or set {settings.point}")
 
 
 def _tls_failure(text: str, request: str, settings: ConsulSettings) -> Failure:
@@ -172,7 +171,7 @@ def _tls_failure(text: str, request: str, settings: ConsulSettings) -> Failure:
             why = f"its certificate is not trusted ({reason[1].strip() if reason else 'verify failed'})"
             how = "set consul.ca_file or CONSUL_CACERT to its CA"
     elif re.search(r"wrong.version.number|record.layer.failure", text, re.IGNORECASE):
-        why, how = "it does not speak TLS", "write http:// in consul.address or CONSUL_HTTP_ADDR, or unset CONSUL_HTTP_SSL"
+        why, how = "it does not speak TLS", f"write http:// in {settings.point}, or unset CONSUL_HTTP_SSL"
     elif _TLS_REFUSED_US.search(text):
         why, how = "it wants a client certificate that it trusts", _HOW_TO_CERTIFY
     else:

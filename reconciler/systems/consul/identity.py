@@ -53,7 +53,7 @@ def read_identity(http: HTTPClient) -> ConsulIdentity:
     except AccessDenied as denied:
         return _without_agent_read(http, agent, trust_domain, str(denied))
     except (KeyError, TypeError):
-        raise Rejected(f"what answers at {http.settings.address} is not Consul: correct consul.address or CONSUL_HTTP_ADDR") from None
+        raise Rejected(f"what answers at {http.settings.address} is not Consul: correct {http.settings.point}") from None
     _demand_version(config["Version"], http)
     return ConsulIdentity(trust_domain, config["Datacenter"], config.get("PrimaryDatacenter") or None, config["Version"], config["NodeName"])
 
@@ -67,7 +67,7 @@ def _trust_domain(agent: Agent, http: HTTPClient) -> str:
             raise Rejected(f"{where} has its service mesh switched off: set connect {{ enabled = true }}") from None
         raise
     except NotThere:
-        raise Rejected(f"what answers at {http.settings.address} is not Consul: correct consul.address or CONSUL_HTTP_ADDR") from None
+        raise Rejected(f"what answers at {http.settings.address} is not Consul: correct {http.settings.point}") from None
     domain = roots.get("TrustDomain") if isinstance(roots, dict) else None
     if not domain:
         raise Unreachable(f"{where} has no certificate authority yet: try again when it has started")

@@ -1,5 +1,6 @@
 """Machines: their files, accounts and units. :class:`LocalHost` is the one that this program runs on, :class:`RemoteHost` one behind SSH."""
 
+from reconciler.systems.host.entering import ENTER
 from reconciler.systems.host.local import LocalHost
 from reconciler.systems.host.paths import temporary_name
 from reconciler.systems.host.remote import RemoteHost
@@ -10,6 +11,7 @@ from reconciler.systems.host.states import Facts, FileState, FolderState, GroupS
 from reconciler.systems.host.tunnel import Tunnel
 
 __all__ = [
+    "ENTER",
     "MACHINE_ID_FILES",
     "Facts",
     "FileState",

@@ -20,12 +20,12 @@ from typing import Final, NoReturn
 
 from reconciler.model.errors import AccessDenied, AlreadyExists, LostRace, Rejected, SystemFault
 from reconciler.model.secret import Secret
+from reconciler.systems.host.entering import LINKS, NOT_FILES
 from reconciler.systems.host.inquiry import LARGEST_BYTES, inquire
 from reconciler.systems.host.paths import NAME_BYTES, temporary_name
 from reconciler.systems.host.shell import MACHINE_ID_FILES, TIMEOUT_S, LocalShell, demand_identity, printed
 from reconciler.systems.host.states import Agent, Facts, FileState, Inquiry, NoAgent
 
-_NOT_FILES: Final = ("/proc", "/sys", "/dev")
 _NO_NAMELESS_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 """How file systems, and old kernels, say that they have no O_TMPFILE."""
 
@@ -129,21 +129,44 @@ class LocalHost:
         except OSError as error:
             self._refuse(path, error)
         try:
-            self._demand_safe(path, os.path.realpath(f"/proc/self/fd/{folder}"))
+            self._demand_safe(path, parent, os.path.realpath(f"/proc/self/fd/{folder}"))
             yield folder, name
         except OSError as error:
             self._refuse(path, error)
         finally:
             os.close(folder)
 
-    def _demand_safe(self, path: str, parent: str) -> None:
-        """Refuse folders in which files are no files, and those in which anybody could put something else in a file's place."""
-        if any(parent == top or parent.startswith(top + "/") for top in _NOT_FILES):
+    def _demand_safe(self, path: str, named: str, parent: str) -> None:
+        """Refuse folders that are not where they are said to be, those in which files are no files, and those in which anybody could put something
+        else in a file's place (:mod:`~reconciler.systems.host.entering` has the same for scripts).
+        """
+        if self._followed(path, named) != parent:
+            raise LostRace(f"{self.name}: {path}: the folder {named} was moved meanwhile: run again")
+        if any(parent == top or parent.startswith(top + "/") for top in NOT_FILES):
             raise Rejected(f"{self.name}: {path} lies in {parent}, which holds no files of its own")
         for folder in (Path(parent), *Path(parent).parents):
             mode = folder.stat().st_mode
             if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
                 raise Rejected(f"{self.name}: {path}: anybody may write to {folder}, so nothing in it is safe: chmod o-w {folder}")
+
+    def _followed(self, path: str, folder: str) -> str:
+        """Where a folder is when only such links are followed as nobody else may change."""
+        real, rest, links = Path("/"), folder.split("/"), 0
+        while rest:
+            first, *rest = rest
+            if first in ("", "."):
+                continue
+            if first == "..":
+                real = real.parent
+            elif (real / first).is_symlink():
+                links += 1
+                if links > LINKS or {(real / first).lstat().st_uid, real.stat().st_uid} - {0, os.geteuid()}:
+                    raise Rejected(f"{self.name}: {path}: {real / first} is a symbolic link that others may change: name the folder itself")
+                target = os.readlink(real / first)
+                real, rest = Path("/") if target.startswith("/") else real, [*target.split("/"), *rest]
+            else:
+                real /= first
+        return str(real)
 
     def _demand_replaceable(self, path: str, folder: int, name: str, *, exclusive: bool, replacing: Sequence[int] | None) -> None:
         seen = _lstat(folder, name)

@@ -13,6 +13,7 @@ from typing import Final
 
 from reconciler.model.errors import Rejected
 from reconciler.model.secret import Secret
+from reconciler.systems.host.entering import ENTER
 from reconciler.systems.host.inquiry import file_state, inquire
 from reconciler.systems.host.paths import NAME_BYTES, temporary_name
 from reconciler.systems.host.shell import TIMEOUT_S, Shell, demand_identity, printed
@@ -21,24 +22,13 @@ from reconciler.systems.host.states import Agent, Facts, FileState, Inquiry, NoA
 _NOTHING: Final = "-"
 """In an argument's place: leave it as it is."""
 
-_ENTER: Final = r"""
+_BEGIN: Final = (
+    ENTER
+    + r"""
 path=$1 parent=$2 name=$3 temporary=$4 witness=$5
 umask 077
 [ -e "$parent" ] || { [ -n "$removing" ] && exit 0; fault rejected "$path: the folder $parent does not exist: create it first"; }
-cd -P -- "$parent" 2>/dev/null || fault denied "$path: the folder $parent cannot be entered: permission denied, or it is none"
-here=$(pwd -P)
-case $here/ in
-    /proc/* | /sys/* | /dev/*) fault rejected "$path lies in $here, which holds no files of its own" ;;
-esac
-above=$here
-while :; do
-    mode=0$(stat -c %a -- "$above") || exit 1
-    if [ $((mode & 02)) -ne 0 ] && [ $((mode & 01000)) -eq 0 ]; then
-        fault rejected "$path: anybody may write to $above, so nothing in it is safe: chmod o-w $above"
-    fi
-    [ "$above" != / ] || break
-    above=${above%/*} above=${above:-/}
-done
+enter "$parent" "$path"
 exists() { [ -e "./$name" ] || [ -L "./$name" ]; }
 demand_replaceable() {
     what=
@@ -53,10 +43,11 @@ demand_replaceable() {
     fi
 }
 """
+)
 
 WRITE: Final = (
     "removing=\n"
-    + _ENTER
+    + _BEGIN
     + r"""
 owner=$6 group=$7 mode=$8 size=$9 exclusive=${10}
 known() {  # as who is said to own it: a name that exists, or a number
@@ -91,7 +82,7 @@ stat -c '%f %i %s %.9Y %u %g %U %G' -- "./$name"
 
 _REMOVE: Final = (
     "removing=yes\n"
-    + _ENTER
+    + _BEGIN
     + r"""
 if exists; then demand_replaceable; fi
 rm -f -- "./$temporary" "./$name" && sync -- .

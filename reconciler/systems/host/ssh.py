@@ -6,6 +6,7 @@ One connection for a run: a master whose session is ours, so that it ends with u
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import shutil
 import socket
@@ -37,6 +38,7 @@ _OPTIONS: Final = (
     "PermitLocalCommand=no",
     "RequestTTY=no",
     "RemoteCommand=none",
+    "ControlMaster=yes",
     "ControlPersist=no",
 )
 _GREETING: Final = "reconciler-is-there"
@@ -58,6 +60,18 @@ class SshSettings:
     sudo: bool = False
     config: str = ""
 
+    @property
+    def way(self) -> list[str]:
+        """The program and what it must be told to find the machine, without the destination."""
+        config = ["-F", self.config] if self.config else []
+        port = ["-p", str(self.port)] if self.port is not None else []
+        return ["ssh", *config, *port]
+
+    @property
+    def by_hand(self) -> str:
+        """How a person would log in there."""
+        return shlex.join([*self.way, self.destination])
+
 
 class SshShell:
     """The shell of a machine over SSH. Connects when it is first needed, and again when the connection was lost. May be used by several threads."""
@@ -68,6 +82,7 @@ class SshShell:
         self._master: subprocess.Popen[bytes] | None = None
         self._identity = ""
         self._folder: Path | None = None
+        self._ways = itertools.count(1)
 
     @property
     def identity(self) -> str:
@@ -96,9 +111,7 @@ class SshShell:
         words = ["sh", "-c", PREAMBLE + script, "reconciler", *arguments]
         if self._settings.sudo:
             words = ["sudo", "-n", "--", *words]
-        # without its master this must not connect by itself: that would be another connection, and perhaps another machine
-        alone = ("-o", "ControlMaster=no", "-o", "ProxyJump=none", "-o", "ProxyCommand=false")
-        return [*self._ssh(*alone, "--", self._settings.destination), shlex.join(words)]
+        return [*self._on_master("--", self._settings.destination), shlex.join(words)]
 
     def forward(self, target: str) -> int:
         """A port of 127.0.0.1 here that leads to ``target`` as seen from there, ``HOST:PORT`` or the path of a Unix socket, while this is open."""
@@ -112,6 +125,14 @@ class SshShell:
         """The same, as a Unix socket here."""
         self._connected()
         self._control("forward", "-L", f"{here}:{target}")
+
+    def socket_to(self, target: str) -> Path:
+        """The same, as a Unix socket that nobody else on this machine may use."""
+        self._connected()
+        assert self._folder is not None
+        here = self._folder / f"way-{next(self._ways)}"
+        self.forward_socket(here, target)
+        return here
 
     def close(self) -> None:
         """End the connection."""
@@ -130,7 +151,8 @@ class SshShell:
     def _connect(self) -> None:
         # a path of a Unix socket has at most 107 bytes, of which ssh takes 17 for a name of its own
         self._folder = self._folder or Path(tempfile.mkdtemp(prefix="reconciler-", dir="/tmp"))  # a fresh folder, mode 0700
-        command = self._ssh("-o", "ControlMaster=yes", "--", self._settings.destination, f"sh -c {shlex.quote(_GREET)}")
+        options = [word for option in _OPTIONS for word in ("-o", option)]
+        command = [*self._settings.way, *options, "-S", self._control_path, "--", self._settings.destination, f"sh -c {shlex.quote(_GREET)}"]
         with tempfile.TemporaryFile() as error:
             try:
                 master = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=error, start_new_session=True)
@@ -149,17 +171,21 @@ class SshShell:
         raise self._connect_fault(said)
 
     def _control(self, *words: str) -> None:
-        # the master is all that is needed: the forwardings of an ssh_config are not asked for along with ours
-        command = ["ssh", "-F", "none", "-S", f"{self._folder}/control", "-O", *words, "--", self._settings.destination]
+        command = self._on_master("-O", *words, "--", self._settings.destination)
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False, start_new_session=True)
         if done.returncode:
             raise Unreachable(f"host {self._settings.name} does not let us through: {_last(done.stderr.decode('utf-8', 'replace'))}")
 
-    def _ssh(self, *words: str) -> list[str]:
-        options = [word for option in _OPTIONS for word in ("-o", option)]
-        port = ["-p", str(self._settings.port)] if self._settings.port is not None else []
-        config = ["-F", self._settings.config] if self._settings.config else []
-        return ["ssh", *config, *options, "-S", f"{self._folder}/control", *port, *words]
+    def _on_master(self, *words: str) -> list[str]:
+        """What goes through the master, which alone has read ssh_config: the forwardings there are not asked for once more by each command.
+
+        Without its master it must not connect by itself: that would be another connection, and perhaps to another machine.
+        """
+        return ["ssh", "-F", "none", "-S", self._control_path, "-o", "ProxyCommand=false", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", *words]
+
+    @property
+    def _control_path(self) -> str:
+        return f"{self._folder}/control"
 
     def _end(self) -> None:
         master, self._master = self._master, None
@@ -175,17 +201,15 @@ class SshShell:
             master.wait()
 
     def _connect_fault(self, said: str) -> SystemFault:
-        name, destination = self._settings.name, self._settings.destination
-        port = f" -p {self._settings.port}" if self._settings.port is not None else ""
+        name, destination, by_hand = self._settings.name, self._settings.destination, self._settings.by_hand
         if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said:
             return AccessDenied(
                 f"host {name}: the host key of {destination} is not the one in known_hosts: find out why; when it is right, remove the old one "
-                f"(ssh-keygen -R) and connect once with ssh{port} {destination}"
+                f"(ssh-keygen -R) and connect once with {by_hand}"
             )
         if "Host key verification failed" in said or "host key is known" in said:
             return AccessDenied(
-                f"host {name}: the host key of {destination} is not known: connect once with ssh{port} {destination}, compare its fingerprint, "
-                "and accept it"
+                f"host {name}: the host key of {destination} is not known: connect once with {by_hand}, compare its fingerprint, and accept it"
             )
         if "Permission denied" in said or "Too many authentication failures" in said:
             return AccessDenied(
