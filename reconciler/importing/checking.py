@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import ManifestError, ReconcilerError
 from reconciler.model.importing import Found
 from reconciler.model.resource import Desired, Live, Place
-from reconciler.model.value import is_secret, leaves, look_up
+from reconciler.model.value import Value, is_secret, leaves, look_up
 
 FILE: Final = "the imported manifest"
 
@@ -52,9 +52,20 @@ def _difference(desired: Desired, live: Live, found: Found) -> str:
         # how often a token was replaced by another only its record tells
         is_recorded = record is not None and path[0] in rules.immutable and look_up(record.specification, path) == want
         have = want if is_recorded else look_up(live.fields, path)
-        if not is_secret(want) and not is_secret(have) and not rules.same(path, want, have):
+        if not rules.same(path, want, have) and not _may_be_same(want, have):
             return ".".join(path)
     return ""
+
+
+def _may_be_same(want: Value, have: Value) -> bool:
+    """Whether two values are one but for the secrets in them, of which what they are worth is not known here."""
+    if is_secret(want) or is_secret(have):
+        return True
+    if isinstance(want, Mapping) and isinstance(have, Mapping):
+        return want.keys() == have.keys() and all(_may_be_same(inner, have[key]) for key, inner in want.items())
+    if isinstance(want, list) and isinstance(have, list):
+        return len(want) == len(have) and all(map(_may_be_same, want, have))
+    return bool(want == have)
 
 
 def _field(fault: Diagnostic, mine: list[Address]) -> str:

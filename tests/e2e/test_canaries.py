@@ -102,7 +102,7 @@ def test_no_secret_is_imported(planted, verbosity):
     loud = [*filter(None, [verbosity]), *LOG]
     planted.run("import", *loud, expect=0)
     planted.run("import", "--owned-too", *loud, expect=0)
-    assert "file: {path: " in planted.run("import", "--owned-too", "--token-file", str(planted.folder / "token*"), *loud, expect=0).out
+    assert f"{planted.folder}/token" in planted.run("import", "--owned-too", "--token-file", str(planted.folder / "token*"), *loud, expect=0).out
     assert "theirs/harmless" in planted.run("import", "--name", "canaries", *loud, expect=0).out
     planted.run("import", "--owned-too", "--out", "imported.json", *loud, expect=0)
     planted.run("import", "--kind", "kv", "--kind", "acl-token", "no-such/*", *loud, expect=1)

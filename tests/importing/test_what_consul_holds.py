@@ -76,3 +76,22 @@ def test_targets_of_a_query_are_written_and_taken_away(mesh):
     mesh.apply_all(manifest)
     assert mesh.http("GET", "/v1/query")[0]["Service"]["Failover"] == {"NearestN": 2, "Datacenters": None, "Targets": None}
     assert mesh.plan(manifest).is_empty
+
+
+def test_secrets_deep_in_a_free_map_are_references_and_paths_are_not(mesh, imported):
+    arguments = {"ProxyType": "connect-proxy", "Listener": "inbound", "Script": "x", "Headers": [{"access_token": "s3cr3t in a list"}]}
+    extensions = {"EnvoyExtensions": [{"Name": "builtin/lua", "Arguments": arguments}]}
+    mesh.consul.put("/v1/config", {"Kind": "service-defaults", "Name": "app", **extensions})
+    mesh.consul.put("/v1/config", {"Kind": "proxy-defaults", "Name": "global", "Config": {"tracing_token": "s3cr3t of tracing", "plain": 1}})
+    paths = {"Certificate": "/tls/cert.pem", "PrivateKey": "/tls/key.pem"}
+    mesh.consul.put("/v1/config", {"Kind": "file-system-certificate", "Name": "tls", **paths})
+    first = imported()
+    entries = {entry["Kind"]: entry for entry in document(first.text)["config_entries"]}
+    assert first.left_out == ()
+    assert "s3cr3t" not in first.text
+    assert len(first.variables) == 2
+    assert entries["file-system-certificate"] == {"Kind": "file-system-certificate", "Name": "tls", **paths}
+    assert entries["proxy-defaults"]["Config"] == {"tracing_token": {"env": "PROXY_DEFAULTS_GLOBAL_CONFIG_TRACING_TOKEN"}, "plain": 1}
+    values = {name: "s3cr3t of tracing" if "tracing" in needed.what else "s3cr3t in a list" for name, needed in first.variables}
+    mesh.environment |= values
+    assert {(c.action, c.fields) for c in mesh.plan(document(first.text)).changes} == {(Action.ADOPT, ())}

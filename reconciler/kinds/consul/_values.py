@@ -184,13 +184,13 @@ class Free(Plain):
         return Text().normal(value, trail, reading, inside=inside) if self.texts and not is_secret(value) else value
 
 
-def veiled(key: JSON, value: JSON, secrets: frozenset[str]) -> JSON:
-    """``value`` with its texts as secrets, where the key above them says that they are."""
-    if key in secrets or is_sensitive_name(str(key)):
+def veiled(key: JSON, value: JSON, secrets: frozenset[str], *, by_name: bool = True) -> JSON:
+    """``value`` with its texts as secrets, where the key above them says that they are: one of ``secrets``, or by its name."""
+    if key in secrets or (by_name and is_sensitive_name(str(key))):
         return replaced(value, str, lambda text: Secret(text) if text else text)
     if isinstance(value, Mapping):
-        return {inner: veiled(inner, below, secrets) for inner, below in value.items()}
-    return [veiled(key, below, secrets) for below in value] if isinstance(value, list) else value
+        return {inner: veiled(inner, below, secrets, by_name=by_name) for inner, below in value.items()}
+    return [veiled(key, below, secrets, by_name=by_name) for below in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ class ConfigEntry:
         services = (name, *dict.fromkeys(related)) if declaration.read not in ("", *_WITHOUT_SEGMENT) else ()
         record = found.records.get(live.address)
         secrets = names_of_secrets(record.specification) if record is not None else frozenset[str]()
-        fields = {key: veiled(key, value, secrets) for key, value in stated(live.fields, self.rules).items()}
+        fields = {key: veiled(key, value, secrets, by_name=False) for key, value in stated(live.fields, self.rules).items()}
         short = in_section(declaration.section, fields) if not names_of_secrets(fields) else None
         if short is not None:
             is_short = declaration.section == "intentions" and not is_long_intention(short)
