@@ -15,7 +15,10 @@ from reconciler.cli.interruption import terminable
 from reconciler.cli.lazy import LazyGroup
 from reconciler.cli.streams import leave, never_fail_to_encode
 
-COMMANDS = ("plan", "apply", "drift", "destroy", "validate", "import", "owned", "render", "unlock", "credentials", "schema", "completion", "version")
+COMMANDS = (
+    "plan", "apply", "drift", "destroy", "validate", "import", "owned", "render", "policy", "unlock", "credentials", "schema", "completion",
+    "version",
+)  # fmt: skip
 
 _GARBAGE: Final = 200_000
 """How many objects may be made before a look for those that only refer to each other."""

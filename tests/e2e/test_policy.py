@@ -1,0 +1,98 @@
+"""``reconciler policy``: what it prints is enough for every example, and each rule of it is needed: without it the run stops and names it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.engine import operations
+from reconciler.engine.connections import Connections
+from reconciler.manifest.loading import load
+from reconciler.model.errors import AccessDenied
+from tests.e2e.command import ROOT, Command
+from tests.e2e.test_examples import CASES, elsewhere
+from tests.servers.consul import ConsulServer
+from tests.servers.postgres import PostgresServer
+
+Rules = dict[str, Any]
+
+
+@pytest.fixture
+def token_with(consul: ConsulServer) -> Iterator[Callable[[Rules | str], str]]:
+    """Makes a token that may do just what the rules say."""
+    made: list[tuple[str, str]] = []
+
+    def make(rules: Rules | str) -> str:
+        text = rules if isinstance(rules, str) else json.dumps(rules)
+        policy = consul.put("/v1/acl/policy", {"Name": f"least-{len(made)}", "Rules": text})
+        token = consul.put("/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]})
+        made.append((token["AccessorID"], policy["ID"]))
+        return str(token["SecretID"])
+
+    yield make
+    for accessor, policy in made:
+        consul.request("DELETE", f"/v1/acl/token/{accessor}")
+        consul.request("DELETE", f"/v1/acl/policy/{policy}")
+
+
+def without_each(rules: Rules) -> Iterator[tuple[str, Rules]]:
+    """The rules without one of them, each in turn, and a part of the words by which the missing right is named."""
+    for resource, said in rules.items():
+        if isinstance(said, str):
+            left = copy.deepcopy(rules)
+            del left[resource]
+            yield f"{resource}:{said}", left
+            continue
+        for name, rule in said.items():
+            for key in rule:
+                left = copy.deepcopy(rules)
+                left[resource][name][key] = "deny"
+                what = "intention" if key == "intentions" else resource.removesuffix("_prefix")
+                yield f"{what}:", left
+
+
+@pytest.mark.parametrize(("example", "files"), CASES)
+def test_every_example_takes_exactly_this(
+    reconciler: Command, postgres18: PostgresServer, consul: ConsulServer, token_with: Callable[[Rules | str], str], tmp_path: Path,
+    example: Path, files: list[str],
+):  # fmt: skip
+    folder = tmp_path / "example"
+    shutil.copytree(example, folder)
+    elsewhere(folder, tmp_path)
+    run = Command(folder, reconciler.environment)
+    for_plan, for_drift, for_apply = (
+        run("policy", "--format", "json", "--for", purpose, *files, expect=0).json for purpose in ("plan", "drift", "apply")
+    )
+
+    for attributes in for_apply["postgres"].values():
+        postgres18.query(f"CREATE ROLE least {' '.join(attributes)} PASSWORD 'least'")
+        run = run.having(PGUSER="least", PGPASSWORD="least")
+    applying, planning = (run.having(CONSUL_HTTP_TOKEN=token_with(rights["rules"])) for rights in (for_apply, for_plan))
+
+    planning("plan", *files, expect=0)
+    applying("apply", "--auto-approve", *files, expect=0)
+    planning("plan", "--detailed-exitcode", *files, expect=0)
+    for purpose, rights in (("plan", for_plan), ("apply", for_apply)):
+        loaded = load([folder / file for file in files])
+        for right, left in without_each(rights["rules"]):
+            environ = {**run.environment, "CONSUL_HTTP_TOKEN": token_with(left)}
+            with Connections(loaded, environ) as connections, pytest.raises(AccessDenied, match=re.escape(right)):
+                operations.plan(connections, operations.Options(), write=purpose == "apply")
+    run.having(CONSUL_HTTP_TOKEN=token_with(for_drift["rules"]))("drift", *files, expect=0)
+    applying("destroy", "--auto-approve", *files, expect=0)
+    for _ in for_apply["postgres"]:
+        postgres18.query("DROP ROLE least")
+
+
+def test_it_is_written_as_consul_takes_it(command: Command, token_with: Callable[[Rules | str], str]):
+    file = str(ROOT / "examples" / "01-external-postgres" / "manifest.yaml")
+    written = command("policy", file, expect=0).out
+    assert written.startswith("# What reconciler apply takes for the manifest carbonio-files-db.\n# Postgres default: CREATE ROLE reconciler LOGIN")
+    token_with(written)
