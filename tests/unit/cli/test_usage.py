@@ -34,7 +34,8 @@ def test_help(run, arguments):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["aply"], "No such command 'aply'. Did you mean 'apply'? See reconciler --help"),
+        (["aply"], "No such command 'aply'. (Did you mean one of: 'apply', 'policy'?) See reconciler --help"),
+        (["drfit"], "No such command 'drfit'. Did you mean 'drift'? See reconciler --help"),
         (["nonsense"], "No such command 'nonsense'. See reconciler --help"),
         (["plan"], "Missing argument 'FILE...'. See reconciler plan --help"),
         (["plan", "--detailed-exitcod", "x"], "No such option '--detailed-exitcod'. Did you mean '--detailed-exitcode'? See reconciler plan --help"),
