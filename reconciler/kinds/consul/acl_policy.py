@@ -84,21 +84,21 @@ class AclPolicy:
 
     def create(self, system: Consul, order: Order) -> Made:
         """Make it. Raises AlreadyExists when another policy has the name."""
-        return _made(system.create_policy({"Name": order.address.segments[0], **_body(order.fields)}))
+        return _made(system.acl.create_policy({"Name": order.address.segments[0], **_body(order.fields)}))
 
     def update(self, system: Consul, order: Order) -> Made:
         """Write description and rules. Consul has no conditional write for policies: what is planned against is read once more just before."""
         live = planned(order)
-        now = system.read_policy(live.raw["ID"])
+        now = system.acl.read_policy(live.raw["ID"])
         if now is None or now["Hash"] != live.revision:
             raise LostRace("somebody else changed it meanwhile: run again")
         # A change of case alone is refused ("already exists"), so the name stays as it is spelt; Datacenters are not ours.
         kept = {key: now[key] for key in ("ID", "Name", "Datacenters") if now.get(key)}
-        return _made(system.update_policy(now["ID"], {**kept, **_body(order.fields)}))
+        return _made(system.acl.update_policy(now["ID"], {**kept, **_body(order.fields)}))
 
     def delete(self, system: Consul, order: Order) -> None:
         """Remove it, by its ID: one that was made anew under its name is not touched."""
-        system.delete_policy(planned(order).raw["ID"])
+        system.acl.delete_policy(planned(order).raw["ID"])
 
     def find(self, system: ConsulReader) -> list[Live]:
         """Every policy that is not built in, each read by itself for its rules."""

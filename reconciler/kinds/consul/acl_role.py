@@ -62,20 +62,20 @@ class AclRole:
 
     def create(self, system: Consul, order: Order) -> Made:
         """Make it. Raises AlreadyExists when another role has the name."""
-        return Made(system.create_role({"Name": order.address.segments[0], **grants_body(order.fields)})["ID"])
+        return Made(system.acl.create_role({"Name": order.address.segments[0], **grants_body(order.fields)})["ID"])
 
     def update(self, system: Consul, order: Order) -> Made:
         """Write all of it. Consul has no conditional write for roles: what is planned against is read once more just before."""
         live = planned(order)
-        now = system.read_role(live.incarnation or "")
+        now = system.acl.read_role(live.incarnation or "")
         if now is None or now["Hash"] != live.revision:
             raise LostRace("somebody else changed it meanwhile: run again")
         # A change of case alone is refused ("already exists"), so the name stays as it is spelt.
-        return Made(system.update_role(now["ID"], {"Name": now["Name"], **grants_body(order.fields)})["ID"])
+        return Made(system.acl.update_role(now["ID"], {"Name": now["Name"], **grants_body(order.fields)})["ID"])
 
     def delete(self, system: Consul, order: Order) -> None:
         """Remove it, by its ID: one that was made anew under its name is not touched."""
-        system.delete_role(planned(order).incarnation or "")
+        system.acl.delete_role(planned(order).incarnation or "")
 
     def find(self, system: ConsulReader) -> list[Live]:
         """Every role; none is built in."""

@@ -86,14 +86,14 @@ class AclToken:
         secret = Secret(str(uuid.uuid4()))
         body = {"AccessorID": accessor, "SecretID": secret, **_unalterable(order.fields), **_body(order.fields)}
         try:
-            token = system.create_token(body)
+            token = system.acl.create_token(body)
         except AlreadyExists:
-            there = system.read_token(accessor)
+            there = system.acl.read_token(accessor)
             if there is not None:
                 return self._superseded_before(there, accessor, order)
             # It expired, and was not swept up yet. No secret opens anything with it any more.
-            system.delete_token(accessor)
-            token = system.create_token(body)
+            system.acl.delete_token(accessor)
+            token = system.acl.create_token(body)
         return Made(_incarnation(token), outputs={"secret_id": secret})
 
     def _superseded_before(self, token: Mapping[str, JSON], accessor: str, order: Order) -> Made:
@@ -114,11 +114,11 @@ class AclToken:
         What the manifest does not set is written as it is: what a request leaves out, Consul takes away.
         """
         live = planned(order)
-        now = system.read_token(live.raw)
+        now = system.acl.read_token(live.raw)
         if now is None or _incarnation(now) != live.incarnation or now["Hash"] != live.revision:
             raise LostRace("somebody else changed it meanwhile: run again")
         kept = {key: value for key, value in now.items() if key not in _SERVER_FILLED}
-        token = system.update_token(live.raw, {**kept, **_body(order.fields)})
+        token = system.acl.update_token(live.raw, {**kept, **_body(order.fields)})
         return Made(_incarnation(token), outputs=_outputs(token))
 
     def delete(self, system: Consul, order: Order) -> None:
@@ -128,9 +128,9 @@ class AclToken:
     def delete_superseded(self, system: Consul, incarnation: str) -> None:
         """Remove the token that a replacement left behind; one that was made anew with its accessor is not touched."""
         accessor = incarnation.partition("@")[0]
-        token = system.read_token(accessor)
+        token = system.acl.read_token(accessor)
         if token is not None and _incarnation(token) == incarnation:
-            system.delete_token(accessor)
+            system.acl.delete_token(accessor)
 
     def find(self, system: ConsulReader) -> list[Live]:
         """Every token that somebody made: not the anonymous one, not the bootstrap token, not those that a login made."""

@@ -6,15 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from reconciler.model.errors import AlreadyExists, LostRace, OutcomeUnknown, Rejected
+from reconciler.model.errors import AlreadyExists, LostRace, Rejected
 from reconciler.model.kind import Operation, Permission
 from reconciler.model.value import JSON
 from reconciler.systems.consul._library import Agent
 from reconciler.systems.consul._library import base as library
+from reconciler.systems.consul.acl import Acl
+from reconciler.systems.consul.calls import FROM_THE_LEADER, Calls, Listing, or_none
 from reconciler.systems.consul.connection import ConsulSettings
-from reconciler.systems.consul.faults import NotThere, UnknownToken, hidden
+from reconciler.systems.consul.faults import UnknownToken, hidden
 from reconciler.systems.consul.http import HTTPClient, Log, encoded, path_of
 from reconciler.systems.consul.identity import ConsulIdentity, read_identity
 from reconciler.systems.consul.transactions import KvPair, TransactionDenied, TransactionRejected, concurrently, read_keys, read_trees, transact
@@ -23,17 +25,6 @@ __all__ = ["Consul", "ConsulIdentity", "KvPair", "Listing", "TransactionDenied",
 
 _MAX_AUTHORIZATIONS: Final = 64
 _RENEWAL_LIMIT_S: Final = 5.0
-
-# Without it, an agent with `discovery_max_stale` answers catalog requests from any server, leader or not.
-_FROM_THE_LEADER: Final = (("leader", ""),)
-
-
-class Listing(list[JSON]):
-    """What a list call gave. ``is_filtered``: Consul says that it left out what the token may not see (the anonymous token is not told)."""
-
-    def __init__(self, items: Iterable[JSON], *, is_filtered: bool = False) -> None:
-        super().__init__(items)
-        self.is_filtered = is_filtered
 
 
 class Consul:
@@ -47,8 +38,8 @@ class Consul:
         self.http = HTTPClient(settings, log=log, pause=pause)
         self.settings = settings
         agent = Agent(self.http)
-        self._policies = library.Consul.ACL.Policy(agent)
-        self._tokens = library.Consul.ACL.Tokens(agent)
+        self._calls = Calls(self.http)
+        self.acl = Acl(agent, self._calls)
         self._sessions = library.Consul.Session(agent)
         self._identity: ConsulIdentity | None = None
         self._identifying = threading.Lock()
@@ -127,90 +118,19 @@ class Consul:
 
     def list_keys(self) -> tuple[dict[str, KvPair], bool]:
         """All entries, and whether Consul says that it left some out. A transaction takes no empty prefix, and here is no key in the path."""
-        reply = self.http.send("GET", "/v1/kv/", query=[("recurse", "true"), *_FROM_THE_LEADER], accept={404})
+        reply = self.http.send("GET", "/v1/kv/", query=[("recurse", "true"), *FROM_THE_LEADER], accept={404})
         pairs = [KvPair.of(entry) for entry in (reply.json() if reply.status == 200 else [])]
         return {pair.key: pair for pair in pairs}, reply.is_filtered
-
-    # --- ACL ----------------------------------------------------------------------------------------------------------------------------
-
-    def list_policies(self) -> Listing:
-        """All ACL policies, without their rules; ``Hash`` covers those."""
-        return Listing(self._policies.list())
-
-    def read_policy(self, policy_id: str) -> JSON | None:
-        """One policy with its rules."""
-        return _or_none(lambda: self._policies.get(policy_id))
-
-    def create_policy(self, body: JSON) -> JSON:
-        """Create a policy; Consul chooses its ID. Raises AlreadyExists when there is one of that name."""
-        return self._put(path_of("v1", "acl", "policy"), body)
-
-    def update_policy(self, policy_id: str, body: JSON) -> JSON:
-        """Replace a policy: what the body omits becomes empty. There is no condition to give (docs/facts.md: Consul 4)."""
-        return self._put(path_of("v1", "acl", "policy", policy_id), {**body, "ID": policy_id})
-
-    def delete_policy(self, policy_id: str) -> None:
-        """Delete a policy."""
-        _or_none(lambda: self._policies.delete(policy_id))
-
-    def list_roles(self) -> Listing:
-        """All ACL roles, whole."""
-        return self._list("/v1/acl/roles")
-
-    def read_role(self, role_id: str) -> JSON | None:
-        """One role."""
-        return self._get(path_of("v1", "acl", "role", role_id))
-
-    def create_role(self, body: JSON) -> JSON:
-        """Create a role; Consul chooses its ID. Raises AlreadyExists when there is one of that name."""
-        return self._put(path_of("v1", "acl", "role"), body)
-
-    def update_role(self, role_id: str, body: JSON) -> JSON:
-        """Replace a role: what the body omits becomes empty. There is no condition to give."""
-        return self._put(path_of("v1", "acl", "role", role_id), {**body, "ID": role_id})
-
-    def delete_role(self, role_id: str) -> None:
-        """Delete a role."""
-        self._delete(path_of("v1", "acl", "role", role_id))
-
-    def list_tokens(self) -> Listing:
-        """All ACL tokens; ``SecretID`` is ``<hidden>`` to who may only read."""
-        return Listing(self._tokens.list())
-
-    def read_token(self, accessor_id: str) -> JSON | None:
-        """One token."""
-        return _or_none(lambda: self._tokens.get(accessor_id))
-
-    def create_token(self, body: JSON) -> JSON:
-        """Create a token. Raises AlreadyExists when its accessor or secret is in use.
-
-        When the answer is lost, a body with ``AccessorID`` and ``SecretID`` tells our token from any other, so it is looked for.
-        """
-        try:
-            return self._put(path_of("v1", "acl", "token"), body)
-        except OutcomeUnknown:
-            made = self.read_token(body["AccessorID"]) if body.get("AccessorID") and body.get("SecretID") else None
-            if made is None or encoded(made.get("SecretID")) != encoded(body["SecretID"]):
-                raise
-            return made
-
-    def update_token(self, accessor_id: str, body: JSON) -> JSON:
-        """Replace a token: what the body omits becomes empty, but for its secret. There is no condition to give."""
-        return self._put(path_of("v1", "acl", "token", accessor_id), {**body, "AccessorID": accessor_id})
-
-    def delete_token(self, accessor_id: str) -> None:
-        """Delete a token."""
-        _or_none(lambda: self._tokens.delete(accessor_id))
 
     # --- config entries -----------------------------------------------------------------------------------------------------------------
 
     def list_config_entries(self) -> Listing:
         """All config entries of all kinds. The empty kind is in no documentation, but in every version (docs/facts.md: Consul 2)."""
-        return self._list("/v1/config/")
+        return self._calls.list("/v1/config/")
 
     def read_config_entry(self, kind: str, name: str) -> JSON | None:
         """One config entry."""
-        return self._get(path_of("v1", "config", kind, name))
+        return self._calls.get(path_of("v1", "config", kind, name))
 
     def write_config_entry(self, body: JSON, cas: int) -> None:
         """Write a config entry if its ModifyIndex is ``cas``; 0: if it does not exist. Raises LostRace, or for 0 AlreadyExists."""
@@ -229,15 +149,15 @@ class Consul:
 
     def list_nodes(self) -> Listing:
         """All nodes of the catalog, without services."""
-        return self._list("/v1/catalog/nodes")
+        return self._calls.list("/v1/catalog/nodes")
 
     def list_node_services(self) -> Listing:
         """All nodes with their services and checks; without the nodes' datacenter and indexes (docs/facts.md: Consul 2)."""
-        return self._list("/v1/internal/ui/nodes")
+        return self._calls.list("/v1/internal/ui/nodes")
 
     def node_services(self, node: str) -> JSON | None:
         """One node (``Node``) and its services (``Services``, a list). Raises AccessDenied when Consul says that it left some out."""
-        reply = self.http.send("GET", path_of("v1", "catalog", "node-services", node), query=_FROM_THE_LEADER)
+        reply = self.http.send("GET", path_of("v1", "catalog", "node-services", node), query=FROM_THE_LEADER)
         if reply.is_filtered:
             raise hidden(f'node:read on "{node}", or service:read on what is there', self.settings)
         answer = reply.json()
@@ -245,7 +165,7 @@ class Consul:
 
     def node_checks(self, node: str) -> Listing:
         """The health checks of one node and of what lies on it. Raises AccessDenied when Consul says that it left some out."""
-        checks = self._list(path_of("v1", "health", "node", node))
+        checks = self._calls.list(path_of("v1", "health", "node", node))
         if checks.is_filtered:
             raise hidden(f'node:read on "{node}", or service:read on what is there', self.settings)
         return checks
@@ -254,11 +174,11 @@ class Consul:
 
     def list_queries(self) -> Listing:
         """All prepared queries, whole; ``Token`` is ``<hidden>`` to who has not acl:write."""
-        return self._list("/v1/query")
+        return self._calls.list("/v1/query")
 
     def read_query(self, query_id: str) -> JSON | None:
         """One prepared query."""
-        found = self._get(path_of("v1", "query", query_id))
+        found = self._calls.get(path_of("v1", "query", query_id))
         return found[0] if found else None
 
     def create_query(self, body: JSON) -> str:
@@ -271,7 +191,7 @@ class Consul:
 
     def delete_query(self, query_id: str) -> None:
         """Delete a prepared query."""
-        self._delete(path_of("v1", "query", query_id))
+        self._calls.delete(path_of("v1", "query", query_id))
 
     # --- sessions -----------------------------------------------------------------------------------------------------------------------
 
@@ -283,7 +203,7 @@ class Consul:
         """Let the session live for another TTL; False when it is gone."""
         # not for long: whoever holds a lock must know in time
         path = path_of("v1", "session", "renew", session_id)
-        return _or_none(lambda: self.http.send("PUT", path, limit_s=_RENEWAL_LIMIT_S).json()) is not None
+        return or_none(lambda: self.http.send("PUT", path, limit_s=_RENEWAL_LIMIT_S).json()) is not None
 
     def destroy_session(self, session_id: str) -> None:
         """End a session."""
@@ -292,25 +212,3 @@ class Consul:
     def session_info(self, session_id: str) -> JSON | None:
         """A session as it is."""
         return self._sessions.info(session_id)[1]
-
-    # ------------------------------------------------------------------------------------------------------------------------------------
-
-    def _list(self, path: str) -> Listing:
-        reply = self.http.send("GET", path, query=_FROM_THE_LEADER)
-        return Listing(reply.json() or [], is_filtered=reply.is_filtered)
-
-    def _get(self, path: str) -> JSON | None:
-        return _or_none(lambda: self.http.send("GET", path).json())
-
-    def _delete(self, path: str) -> None:
-        _or_none(lambda: self.http.send("DELETE", path))
-
-    def _put(self, path: str, body: Any) -> JSON:
-        return self.http.send("PUT", path, body=encoded(body)).json()
-
-
-def _or_none(ask: Callable[[], Any]) -> Any:
-    try:
-        return ask()
-    except NotThere:
-        return None

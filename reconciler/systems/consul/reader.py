@@ -39,19 +39,19 @@ class ConsulReader:
 
     def policies(self) -> Listing:
         """All ACL policies, without rules."""
-        return self._list("policies", self.consul.list_policies)
+        return self._list("policies", self.consul.acl.list_policies)
 
     def policy(self, policy_id: str) -> JSON | None:
         """One policy, with rules."""
-        return self._once(f"policy {policy_id}", lambda: self.consul.read_policy(policy_id))
+        return self._once(f"policy {policy_id}", lambda: self.consul.acl.read_policy(policy_id))
 
     def tokens(self) -> Listing:
         """All ACL tokens."""
-        return self._list("tokens", self.consul.list_tokens)
+        return self._list("tokens", self.consul.acl.list_tokens)
 
     def roles(self) -> Listing:
         """All ACL roles."""
-        return self._list("roles", self.consul.list_roles)
+        return self._list("roles", self.consul.acl.list_roles)
 
     def queries(self) -> Listing:
         """All prepared queries."""

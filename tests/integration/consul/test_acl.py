@@ -15,71 +15,71 @@ from tests.servers.consul import ConsulServer
 
 
 def test_a_policy_from_creation_to_deletion(client: Consul) -> None:
-    made = client.create_policy({"Name": "p", "Rules": 'key "a" { policy = "read" }', "Description": "first"})
-    client.update_policy(made["ID"], {"Name": "p", "Rules": 'key "b" { policy = "read" }'})
+    made = client.acl.create_policy({"Name": "p", "Rules": 'key "a" { policy = "read" }', "Description": "first"})
+    client.acl.update_policy(made["ID"], {"Name": "p", "Rules": 'key "b" { policy = "read" }'})
 
-    policy = client.read_policy(made["ID"])
+    policy = client.acl.read_policy(made["ID"])
     assert policy is not None
     assert (policy["Rules"], policy["Description"]) == ('key "b" { policy = "read" }', "")
-    assert "p" in [p["Name"] for p in client.list_policies()]
+    assert "p" in [p["Name"] for p in client.acl.list_policies()]
 
-    client.delete_policy(made["ID"])
-    client.delete_policy(made["ID"])
-    assert client.read_policy(made["ID"]) is None
+    client.acl.delete_policy(made["ID"])
+    client.acl.delete_policy(made["ID"])
+    assert client.acl.read_policy(made["ID"]) is None
 
 
 def test_a_second_policy_of_one_name_already_exists(client: Consul) -> None:
-    client.create_policy({"Name": "p"})
+    client.acl.create_policy({"Name": "p"})
     with pytest.raises(AlreadyExists, match='A Policy with Name "p" already exists'):
-        client.create_policy({"Name": "p"})
+        client.acl.create_policy({"Name": "p"})
 
 
 def test_an_unknown_field_is_refused(client: Consul) -> None:
     with pytest.raises(Rejected, match='unknown field "Bogus"'):
-        client.create_policy({"Name": "p", "Bogus": 1})
+        client.acl.create_policy({"Name": "p", "Bogus": 1})
 
 
 def test_a_token_from_creation_to_deletion(client: Consul) -> None:
     accessor, secret = str(uuid.uuid4()), Secret(str(uuid.uuid4()))
-    made = client.create_token({"AccessorID": accessor, "SecretID": secret, "Description": "d"})
+    made = client.acl.create_token({"AccessorID": accessor, "SecretID": secret, "Description": "d"})
     assert made["SecretID"] == secret.reveal()
 
-    client.update_token(accessor, {"Description": "e"})
-    token = client.read_token(accessor)
+    client.acl.update_token(accessor, {"Description": "e"})
+    token = client.acl.read_token(accessor)
     assert token is not None
     assert (token["Description"], token["SecretID"]) == ("e", secret.reveal())
-    assert accessor in [t["AccessorID"] for t in client.list_tokens()]
+    assert accessor in [t["AccessorID"] for t in client.acl.list_tokens()]
 
-    client.delete_token(accessor)
-    client.delete_token(accessor)
-    assert client.read_token(accessor) is None
+    client.acl.delete_token(accessor)
+    client.acl.delete_token(accessor)
+    assert client.acl.read_token(accessor) is None
 
 
 def test_an_accessor_in_use_already_exists_and_the_secret_is_not_shown(client: Consul) -> None:
     secret = Secret(str(uuid.uuid4()))
     body = {"AccessorID": str(uuid.uuid4()), "SecretID": secret}
-    client.create_token(body)
+    client.acl.create_token(body)
 
     with pytest.raises(AlreadyExists, match="AccessorID is already in use") as refused:
-        client.create_token(body)
+        client.acl.create_token(body)
     assert secret.reveal() not in str(refused.value)
 
 
 def test_an_id_that_is_a_path_reaches_nothing_else(client: Consul) -> None:
-    policy = client.create_policy({"Name": "victim"})
+    policy = client.acl.create_policy({"Name": "victim"})
 
     with pytest.raises(Rejected, match=r"takes DELETE .* for another path"):
-        client.delete_token(f"x/../../policy/{policy['ID']}")
-    assert client.read_policy(policy["ID"]) is not None
+        client.acl.delete_token(f"x/../../policy/{policy['ID']}")
+    assert client.acl.read_policy(policy["ID"]) is not None
 
 
 def test_lists_of_acl_objects_are_denied_and_never_empty(consul: ConsulServer, connect: Connect) -> None:
     for token in (consul.token_for('key "a" { policy = "read" }'), ""):
         client = connect(consul.address, token)
         with pytest.raises(AccessDenied, match="acl:read"):
-            client.list_policies()
+            client.acl.list_policies()
         with pytest.raises(AccessDenied, match="acl:read"):
-            client.list_tokens()
+            client.acl.list_tokens()
 
 
 class TestSelfToken:
@@ -98,7 +98,7 @@ class TestSelfToken:
         client = connect(consul.address, wrong)
         expected = r"does not know this token \(from CONSUL_HTTP_TOKEN\): set consul\.token or CONSUL_HTTP_TOKEN"
 
-        for ask in (client.self_token, client.identity, client.list_policies, client.list_nodes, lambda: client.kv_get(["a"])):
+        for ask in (client.self_token, client.identity, client.acl.list_policies, client.list_nodes, lambda: client.kv_get(["a"])):
             with pytest.raises(AccessDenied, match=expected) as denied:
                 ask()
             assert wrong not in str(denied.value)
@@ -130,7 +130,7 @@ def test_a_consul_without_acls_allows_everything_but_has_no_policies(connect: Co
         assert client.authorize([Permission("acl", "", "write"), Permission("key", "a", "read")]) == [True, True]
         assert client.identity().datacenter == "dc1"
         with pytest.raises(Rejected, match="ACLs switched off"):
-            client.list_policies()
+            client.acl.list_policies()
 
 
 class ConsulServerWithoutAcls(ConsulServer):

@@ -39,7 +39,7 @@ class TestAnswerLostAfterAWrite:
 
     def test_a_new_policy_is_not_sent_again(self, consul: ConsulServer, connect: Connect) -> None:
         with CountingProxy(consul.address, after=cut_once) as proxy, pytest.raises(OutcomeUnknown):
-            connect(proxy.address, consul.token, pause=Pauses()).create_policy({"Name": "p"})
+            connect(proxy.address, consul.token, pause=Pauses()).acl.create_policy({"Name": "p"})
 
     def test_a_new_session_is_not_sent_again(self, consul: ConsulServer, connect: Connect) -> None:
         with CountingProxy(consul.address, after=cut_once) as proxy, pytest.raises(OutcomeUnknown):
@@ -48,7 +48,7 @@ class TestAnswerLostAfterAWrite:
     def test_a_new_token_with_our_own_ids_is_looked_for(self, consul: ConsulServer, connect: Connect) -> None:
         body = {"AccessorID": str(uuid.uuid4()), "SecretID": str(uuid.uuid4())}
         with CountingProxy(consul.address, after=cut_once) as proxy:
-            made = connect(proxy.address, consul.token, pause=Pauses()).create_token(body)
+            made = connect(proxy.address, consul.token, pause=Pauses()).acl.create_token(body)
             assert len(proxy.writes) == 1
         assert made["AccessorID"] == body["AccessorID"]
         assert made["CreateIndex"] > 0
@@ -56,16 +56,16 @@ class TestAnswerLostAfterAWrite:
     def test_a_new_token_that_was_not_made_has_an_unknown_outcome(self, consul: ConsulServer, connect: Connect) -> None:
         body = {"AccessorID": str(uuid.uuid4()), "SecretID": str(uuid.uuid4())}
         with CountingProxy(consul.address, before=cut_once) as proxy, pytest.raises(OutcomeUnknown):
-            connect(proxy.address, consul.token, pause=Pauses()).create_token(body)
+            connect(proxy.address, consul.token, pause=Pauses()).acl.create_token(body)
 
     def test_deleting_is_sent_again_and_finds_it_gone(self, consul: ConsulServer, connect: Connect, client: Consul) -> None:
-        policy = client.create_policy({"Name": "p"})
+        policy = client.acl.create_policy({"Name": "p"})
         client.write_config_entry({"Kind": "service-defaults", "Name": "web"}, cas=0)
         entry = client.read_config_entry("service-defaults", "web")
         assert entry is not None
 
         with CountingProxy(consul.address, after=cut_once) as proxy:
-            connect(proxy.address, consul.token, pause=Pauses()).delete_policy(policy["ID"])
+            connect(proxy.address, consul.token, pause=Pauses()).acl.delete_policy(policy["ID"])
             assert len(proxy.writes) == 2
             proxy.reset()
             proxy.after = cut_once
@@ -73,9 +73,9 @@ class TestAnswerLostAfterAWrite:
             assert len(proxy.writes) == 2
 
     def test_replacing_by_id_is_sent_again(self, consul: ConsulServer, connect: Connect, client: Consul) -> None:
-        policy = client.create_policy({"Name": "p"})
+        policy = client.acl.create_policy({"Name": "p"})
         with CountingProxy(consul.address, after=cut_once) as proxy:
-            changed = connect(proxy.address, consul.token, pause=Pauses()).update_policy(policy["ID"], {"Name": "p", "Description": "new"})
+            changed = connect(proxy.address, consul.token, pause=Pauses()).acl.update_policy(policy["ID"], {"Name": "p", "Description": "new"})
         assert changed["Description"] == "new"
 
 
@@ -95,13 +95,13 @@ class TestConnectionClosedWithoutAnswer:
     def test_a_write_that_is_safe_to_repeat_still_ends_with_an_unknown_outcome(self, connect: Connect) -> None:
         with RawServer(close=True) as server:
             with pytest.raises(OutcomeUnknown, match="DELETE /v1/acl/policy/x"):
-                connect(server.address, pause=Pauses()).delete_policy("x")
+                connect(server.address, pause=Pauses()).acl.delete_policy("x")
             assert server.accepted == 3
 
     def test_a_silent_write_is_not_repeated_and_its_outcome_unknown(self, connect: Connect) -> None:
         with RawServer() as server:
             with pytest.raises(OutcomeUnknown, match=r"PUT /v1/acl/policy .*no answer"):
-                connect(server.address, timeout_s=0.2).create_policy({"Name": "p"})
+                connect(server.address, timeout_s=0.2).acl.create_policy({"Name": "p"})
             assert server.accepted == 1
 
 
@@ -123,7 +123,7 @@ class TestConsulThatDidNothing:
     def test_a_write_is_made_again(self, connect: Connect, answer: tuple[int, str]) -> None:
         pauses = Pauses()
         with ScriptedServer(answer, answer, (200, '{"ID": "1"}')) as server:
-            assert connect(server.address, pause=pauses).create_policy({"Name": "p"}) == {"ID": "1"}
+            assert connect(server.address, pause=pauses).acl.create_policy({"Name": "p"}) == {"ID": "1"}
             assert len(server.seen) == 3
         assert len(pauses.made) == 2
         assert pauses.made[0] < pauses.made[1]
@@ -132,13 +132,13 @@ class TestConsulThatDidNothing:
         monkeypatch.setattr("reconciler.systems.consul.retries._BUSY_FOR_S", 0.3)
         with ScriptedServer((500, NO_LEADER)) as server:
             with pytest.raises(Unreachable, match=r"cannot do PUT /v1/acl/policy now: No cluster leader: try again when it has a leader"):
-                connect(server.address).create_policy({"Name": "p"})
+                connect(server.address).acl.create_policy({"Name": "p"})
             assert len(server.seen) > 1
 
     def test_a_lost_answer_before_it_keeps_the_outcome_unknown(self, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("reconciler.systems.consul.retries._BUSY_FOR_S", 0.3)
         with ScriptedServer((502, "bad gateway"), (500, NO_LEADER)) as server, pytest.raises(OutcomeUnknown, match="No cluster leader"):
-            connect(server.address).delete_policy("x")
+            connect(server.address).acl.delete_policy("x")
 
 
 class TestConsulThatMayHaveDoneIt:
@@ -156,7 +156,7 @@ class TestConsulThatMayHaveDoneIt:
     def test_a_write_is_not_made_again_and_a_read_is(self, connect: Connect, answer: tuple[int, str]) -> None:
         with ScriptedServer(answer, (200, "{}")) as server:
             with pytest.raises(OutcomeUnknown):
-                connect(server.address, pause=Pauses()).create_policy({"Name": "p"})
+                connect(server.address, pause=Pauses()).acl.create_policy({"Name": "p"})
             assert len(server.seen) == 1
         with ScriptedServer(answer, (200, "[]")) as server:
             assert connect(server.address, pause=Pauses()).list_nodes() == []
@@ -184,6 +184,6 @@ class TestStaleAnswers:
 def test_a_real_consul_that_is_killed_between_two_reads_is_waited_for(connect: Connect) -> None:
     with ConsulServer(persistent=True) as consul:
         client = connect(consul.address, consul.token, pause=lambda _: consul.restart())
-        client.create_policy({"Name": "p"})
+        client.acl.create_policy({"Name": "p"})
         consul.kill()
-        assert "p" in [p["Name"] for p in client.list_policies()]
+        assert "p" in [p["Name"] for p in client.acl.list_policies()]

@@ -83,7 +83,7 @@ def test_threads_that_want_one_list_ask_for_it_once(furnished: ConsulServer, con
 
 
 def test_a_policy_is_read_once(client: Consul) -> None:
-    policy = client.create_policy({"Name": "p", "Rules": 'key "a" { policy = "read" }'})
+    policy = client.acl.create_policy({"Name": "p", "Rules": 'key "a" { policy = "read" }'})
     reader = ConsulReader(client)
 
     assert reader.policy(policy["ID"]) == reader.policy(policy["ID"])

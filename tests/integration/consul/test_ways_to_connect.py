@@ -68,7 +68,7 @@ class TestTls:
         with pytest.raises(Unreachable, match=r"it wants a client certificate that it trusts: set consul\.cert_file and consul\.key_file"):
             client.self_token()
         with pytest.raises(Unreachable, match="client certificate"):
-            client.create_policy({"Name": "never"})
+            client.acl.create_policy({"Name": "never"})
 
     def test_http_to_a_tls_port(self, tls_server: ConsulServer, connect: Connect) -> None:
         with pytest.raises(Unreachable, match="it speaks TLS: write https://"):
@@ -128,7 +128,7 @@ class TestNobody:
 
     def test_a_write_that_was_never_sent_has_a_known_outcome(self, connect: Connect, free_port: int) -> None:
         with pytest.raises(Unreachable, match="connection refused"):
-            connect(f"127.0.0.1:{free_port}", pause=Pauses()).create_policy({"Name": "p"})
+            connect(f"127.0.0.1:{free_port}", pause=Pauses()).acl.create_policy({"Name": "p"})
 
     def test_a_name_that_does_not_exist(self, connect: Connect) -> None:
         with pytest.raises(Unreachable, match=r"its name is not known: correct consul\.address"):
@@ -185,13 +185,13 @@ class TestWhatIsSent:
     def test_redirects_are_not_followed(self, connect: Connect) -> None:
         with ScriptedServer((301, ""), headers={"Location": "/v1/kv/victim"}) as server:
             with pytest.raises(ReconcilerError, match="takes DELETE /v1/acl/policy/x for another path"):
-                connect(server.address).delete_policy("x")
+                connect(server.address).acl.delete_policy("x")
             assert len(server.seen) == 1
 
     def test_the_log_has_paths_and_times_and_no_token(self, consul: ConsulServer, connect: Connect) -> None:
         events: list[object] = []
         client = connect(consul.address, consul.token, log=lambda *event: events.append(event))
-        client.create_token({"SecretID": "11111111-2222-3333-4444-555555555555"})
+        client.acl.create_token({"SecretID": "11111111-2222-3333-4444-555555555555"})
         client.kv_get(["a"])
 
         assert [e[1]["status"] for e in events] == [200, 200]  # type: ignore[index]

@@ -218,7 +218,7 @@ def test_an_expired_token_is_gone_and_made_anew_while_its_accessor_is_still_take
     while bench.live(desired) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.05)  # looking again, not hoping
-    assert bench.client.read_token(old.incarnation.partition("@")[0]) is None
+    assert bench.client.acl.read_token(old.incarnation.partition("@")[0]) is None
     made = bench.made(desired)
     assert made.incarnation.partition("@")[0] == old.incarnation.partition("@")[0]
     assert made.incarnation != old.incarnation
