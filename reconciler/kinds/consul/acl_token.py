@@ -20,15 +20,15 @@ from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import FieldRules, Made, Order, Permission, ReplacingKind, Wanted
 from reconciler.model.record import State
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
-from reconciler.model.secret import Hidden, Secret
+from reconciler.model.secret import Secret
 from reconciler.model.value import JSON, Value
+from reconciler.systems.consul.acl import secret_or_hidden
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.reader import ConsulReader
 
 NAMESPACE: Final = uuid.UUID("0f1d0f6e-0c58-5c0b-9d0b-6c2f6a3f1c55")
 """Of the accessors that are derived from a manifest's name, a label and a rotation. It must never change: records do not hold the accessor."""
 
-_UNREADABLE: Final = "<hidden>"
 _INSTANT: Final = re.compile(r"(?P<seconds>[0-9T:-]{19})(\.(?P<fraction>[0-9]{1,9}))?(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})")
 _OF_OURS: Final = ("accessor", "rotation")
 """What a manifest chooses, or leaves to be derived from its name and the label."""
@@ -231,8 +231,7 @@ def _incarnation(token: Mapping[str, JSON]) -> str:
 
 
 def _outputs(token: Mapping[str, JSON]) -> dict[str, Value]:
-    secret = token.get("SecretID") or _UNREADABLE
-    return {"secret_id": Hidden("reading a token's secret takes acl:write") if secret == _UNREADABLE else Secret(secret)}
+    return {"secret_id": secret_or_hidden(token.get("SecretID"), "reading a token's secret takes acl:write")}
 
 
 def _body(fields: Mapping[str, Any]) -> dict[str, JSON]:

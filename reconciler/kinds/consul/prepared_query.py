@@ -17,11 +17,11 @@ from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permissio
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.secret import Hidden, Reference, Secret
 from reconciler.model.value import JSON, Value
+from reconciler.systems.consul.acl import secret_or_hidden
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.reader import ConsulReader
 
 _NAMELESS: Final = "any-name"
-_UNREADABLE: Final = "<hidden>"
 _SERVICE: Final = {
     "service": "Service",
     "only_passing": "OnlyPassing",
@@ -168,9 +168,8 @@ def _live(address: Address, query: Mapping[str, JSON]) -> Live:
         "template": {ours: query["Template"].get(consul) for ours, consul in _TEMPLATE.items()},
         "dns_ttl": go_text(nanoseconds(ttl)) if ttl else "",
     }
-    token = query["Token"]
-    if token:
-        fields["token"] = Hidden("reading a prepared query's token takes acl:write") if token == _UNREADABLE else Secret(token)
+    if query["Token"]:
+        fields["token"] = secret_or_hidden(query["Token"], "reading a prepared query's token takes acl:write")
     return Live(
         address,
         fields,

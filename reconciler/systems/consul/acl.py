@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from reconciler.model.errors import OutcomeUnknown
+from reconciler.model.secret import Hidden, Secret
 from reconciler.model.value import JSON
 from reconciler.systems.consul._library import Agent
 from reconciler.systems.consul._library import base as library
 from reconciler.systems.consul.calls import Calls, Listing, or_none
 from reconciler.systems.consul.http import encoded, path_of
+
+_WITHHELD: Final = "<hidden>"
+"""What Consul answers in the place of a secret to who has not acl:write."""
+
+
+def secret_or_hidden(answered: str | None, why: str) -> Secret | Hidden:
+    """A secret as Consul answers it, to who may see it; else ``why`` it cannot be read."""
+    return Secret(answered) if answered and answered != _WITHHELD else Hidden(why)
 
 
 class Acl:
