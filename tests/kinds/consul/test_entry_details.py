@@ -64,6 +64,17 @@ def test_a_weight_that_consul_rounds_is_no_difference(bench):
     assert bench.differences(desired) == []
 
 
+def test_the_order_of_splits_and_of_what_they_say_means_nothing(bench):
+    """Consul answers the weight first, a person may write the service first."""
+    for name in ("a", "one", "two"):
+        bench.server.put("/v1/config", {"Kind": "service-defaults", "Name": name, "Protocol": "http"})
+    splits = [{"Service": "a", "Weight": 70}, {"Service": "two", "Weight": 30}]
+    desired = bench.declare_one("config-entry", **entry("service-splitter", Splits=splits))
+    bench.create(desired)
+    assert bench.differences(desired) == []
+    assert bench.differences(bench.declare_one("config-entry", **entry("service-splitter", Splits=splits[::-1]))) == []
+
+
 def certificate(number, **fields):
     files = {"Certificate": {"file": str(PAIRS / f"{number}.pem")}, "PrivateKey": {"file": str(PAIRS / f"{number}-key.pem")}}
     two_pairs()
