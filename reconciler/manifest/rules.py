@@ -60,5 +60,5 @@ def warnings(manifest: Manifest, root: Node) -> Iterator[Diagnostic]:
             yield diagnostic(root, path, "holds a secret in plain text", f"write a reference such as {{env: NAME}} or {{file: PATH}}{also}")
     for name, gateway in manifest.terminating_gateways.items():
         if len(gateway.services) > 1:
-            remedy = "Carbonio's rule is one gateway for each service; Consul allows more"
+            remedy = "give each service a gateway of its own, as Carbonio expects; if Carbonio has no part in this, leave it: Consul takes several"
             yield diagnostic(root, ("terminating_gateways", name), f"stands in for {len(gateway.services)} services", remedy)

@@ -315,3 +315,4 @@ def test_several_services_behind_one_gateway_give_a_warning():
 
     assert str(warning.place) == "manifest.yaml:3:24"
     assert warning.what == "stands in for 2 services"
+    assert warning.what_to_do.startswith("give each service a gateway of its own")
