@@ -60,20 +60,15 @@ class Scope:
             for key in record.needs:
                 needed_by.setdefault(key, set()).add(address)
         users: dict[Address, set[Address]] = {}
-        standing: dict[Address, set[Address]] = {}
         labels: dict[tuple[str, str], set[Address]] = {}
         for address, wanted in desired.items():
             labels.setdefault((address.kind, wanted.label), set()).add(address)
             for need in wanted.needs:
                 users.setdefault(need, set()).add(address)
-            for hold in wanted.stands_on:
-                for other in hold.on:
-                    standing.setdefault(other, set()).add(address)
 
         def brings(address: Address) -> set[Address]:
             found = set(desired[address].needs & desired.keys()) if address in desired else set()
-            found |= standing.get(address, set())
-            # what stood on it may have to let go first: both are of one kind
+            # what stands on it may have to let go first, or to stand aside: both are of one kind
             found |= {a for a in needed_by.get(key_of(address), ()) if a.kind == address.kind}
             if address in desired and replaces(address):
                 found |= users.get(address, set())

@@ -91,6 +91,12 @@ def test_one_service_has_defaults_of_its_own_and_the_other_inherits(run):
     assert aside(run(proxy_defaults("http"), defaults("web", "http"), FAILOVER)) == ["service-resolver/web"]
 
 
+def test_a_protocol_that_is_inherited_before_the_own_one_goes_needs_nothing_to_stand_aside(run):
+    run(proxy_defaults("tcp"), defaults("web", "http"), router("web", "web"))
+    assert aside(run(proxy_defaults("http"), router("web", "web"))) == []
+    assert aside(run(proxy_defaults("tcp"), defaults("web", "http"), router("web", "web"))) == []
+
+
 def test_the_defaults_of_both_are_removed(run):
     run(*both("http"), FAILOVER)
     assert aside(run(FAILOVER)) == ["service-resolver/web"]
@@ -101,6 +107,11 @@ def test_an_entry_that_now_leads_elsewhere_stands_aside_where_it_must(run):
     run(*both("tcp"), new, FAILOVER)
     changed = run(defaults("web", "http"), defaults("api", "tcp"), new, resolver("web", Failover={"*": {"Service": "new"}}))
     assert aside(changed) == ["service-resolver/web"]
+
+
+def test_an_entry_that_no_longer_joins_the_services_goes_first(run):
+    run(*both("tcp"), FAILOVER)
+    assert aside(run(*both("http"), resolver("web", ConnectTimeout="7s"))) == []
 
 
 def test_other_changes_of_joined_services_move_nothing_aside(run):

@@ -93,6 +93,15 @@ def test_what_lets_go_of_one_thing_and_takes_up_another_stands_aside_where_it_ca
         assert len(plan.warnings) == able
 
 
+def test_what_was_not_so_before_is_not_insisted_on():
+    """The system let it be so, or is understood wrongly here."""
+    world = http_service_with_router()
+    world.edit("service", protocol="tcp")
+    router = standing(desired("router", {}, frozenset({"service"})), ("service", "http"))
+    assert world.plan(desired("service", {"protocol": "grpc"}), router).refusals == ()
+    assert [r.rule for r in http_service_with_router().plan(desired("service", {"protocol": "grpc"}), router).refusals] == ["in the way"]
+
+
 def test_what_stays_as_it_is_stands_aside_for_what_it_joins_and_is_written_after_it():
     """Neither of two services may change first, and one of them is deleted."""
     for gone in (False, True):
