@@ -22,6 +22,10 @@ help:  ## this list
 demo: servers  ## the main job, told step by step, on servers of its own
 	@$(BIN)/python -m tests.servers.demo
 
+.PHONY: demo-gateway
+demo-gateway: servers  ## a gateway on a machine of its own: bytes of a client reach a database through the mesh (as root)
+	@$(BIN)/python -m tests.servers.demo_gateway
+
 .PHONY: test
 test: lint servers  ## lint and every test, on real servers (ARGS='…' is passed to pytest)
 	@$(BIN)/python -m tests.servers.actionlint_binary >/dev/null

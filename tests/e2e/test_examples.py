@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 from tests.e2e.command import ROOT, Command
+from tests.servers import demo_gateway
 
 EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir())
 
@@ -19,7 +20,11 @@ def plans(example):
     return [line.split() for line in re.findall(r"^ +reconciler plan ([^#\n]+)", (example / "README.md").read_text("utf-8"), re.MULTILINE)]
 
 
-CASES = [pytest.param(example, files, id=f"{example.name} {' '.join(files)}") for example in EXAMPLES for files in plans(example)]
+# a machine of its own: tests/e2e/test_data_path.py
+ELSEWHERE = [demo_gateway.EXAMPLE]
+CASES = [
+    pytest.param(example, files, id=f"{example.name} {' '.join(files)}") for example in EXAMPLES if example not in ELSEWHERE for files in plans(example)
+]
 
 
 @pytest.mark.parametrize(("example", "files"), CASES)
@@ -39,6 +44,12 @@ def test_example(reconciler, tmp_path, live, example, files):
     assert destroyed.last.startswith("Apply complete: 0 added, ")
     assert live() == before
     assert not (tmp_path / "token").exists()
+
+
+@pytest.mark.parametrize("example", ELSEWHERE, ids=lambda example: example.name)
+def test_example_for_other_machines_is_valid_as_it_is(command, example):
+    for files in plans(example):
+        assert Command(example, command.environment)("validate", *files, expect=0).err == ""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)

@@ -6,96 +6,26 @@ one that is not as it says. Everything is stopped at the end, and when it is int
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import textwrap
-import time
 from pathlib import Path
 
 from tests.servers.consul import ConsulServer
-from tests.servers.consul_binary import NoConsul, obtain
 from tests.servers.postgres import PostgresServer
-from tests.servers.supervised import ServerFailed
+from tests.servers.story import DemoFailed, Story, environment, nothing_is_left, told
+from tests.servers.traces import Traces
 
 _EXAMPLE = Path(__file__).parents[2] / "examples" / "01-external-postgres"
 _MANIFEST = "manifest.yaml"
 _KEY = "carbonio-files/db-name"
 _ROLE = "carbonio-files-db"
-_ENDS = (signal.SIGINT, signal.SIGTERM)
-_OWN_TOKENS = ("Initial Management Token", "Anonymous Token")
-
-
-class DemoFailed(Exception):
-    """Something was not as the demo says."""
-
-
-def _ended(argv: list[str], folder: Path, environ: dict[str, str]) -> int:
-    """Run a program to its end; its exit code. When we are interrupted, it is, once, and is waited for.
-
-    It is in a process group of its own, or Ctrl-C on a terminal would reach it twice. We are not interrupted while it starts: between its start and
-    our knowing its process id nobody could end it.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
-    with subprocess.Popen(
-        argv,
-        cwd=folder,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        process_group=0,
-        preexec_fn=_may_be_interrupted,  # noqa: PLW1509  # there are no threads here
-    ) as program:
-        try:
-            _may_be_interrupted()
-            return program.wait()
-        except KeyboardInterrupt:
-            program.send_signal(signal.SIGINT)
-            program.wait()
-            raise
-
-
-def _may_be_interrupted() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
-
-
-class Story:
-    """What the reader sees: text, commands, and what the commands print."""
-
-    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
-        self._folder, self._environ = folder, environ
-        self._steps = 0
-        self._is_terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self._width = min(shutil.get_terminal_size((110, 24)).columns, 110)
-
-    def step(self, title: str, text: str) -> None:
-        """A heading, and what to look at."""
-        self._steps += 1
-        print(f"\n{self._styled('1', f'{self._steps}. {title}')}\n{textwrap.fill(' '.join(text.split()), self._width)}", flush=True)
-
-    def run(self, *arguments: str, expect: int = 0) -> None:
-        """Run the command, shown as one would type it; it must end with ``expect``."""
-        print(f"\n{self._styled('2', f'$ reconciler {shlex.join(arguments)}')}", flush=True)
-        program = Path(sys.executable).with_name("reconciler")
-        code = _ended([str(program), *arguments], self._folder, self._environ)
-        print(self._styled("2", f"(exit code {code})"), flush=True)
-        if code != expect:
-            raise DemoFailed(f"`reconciler {shlex.join(arguments)}` ended with {code}, not {expect}")
-
-    def aside(self, text: str) -> None:
-        """Something that happens outside the command."""
-        print(f"\n{self._styled('2', f'# {text}')}", flush=True)
-
-    def _styled(self, code: str, text: str) -> str:
-        return f"\033[{code}m{text}\033[0m" if self._is_terminal else text
 
 
 def tell(story: Story, consul: ConsulServer, postgres: PostgresServer, folder: Path) -> None:
     """The steps."""
+    before = Traces.of(consul, postgres)
     story.step(
         "Plan",
         f"""{_MANIFEST} describes the integration of an external database: an ACL policy and a token, a terminating gateway, the external service,
@@ -128,7 +58,7 @@ def tell(story: Story, consul: ConsulServer, postgres: PostgresServer, folder: P
     story.run("apply", "--auto-approve", _MANIFEST)
     story.step("Destroy", "Everything this manifest has made goes, in reverse order, and nothing else.")
     story.run("destroy", "--auto-approve", _MANIFEST)
-    check_nothing_is_left(story, consul, postgres)
+    nothing_is_left(story, Traces.of(consul, postgres).since(before))
 
 
 def remove_line(manifest: Path, key: str) -> None:
@@ -139,46 +69,15 @@ def remove_line(manifest: Path, key: str) -> None:
     manifest.write_text(text)
 
 
-def check_nothing_is_left(story: Story, consul: ConsulServer, postgres: PostgresServer) -> None:
-    """Compare with what a new Consul and a new Postgres hold."""
-    left = {
-        "KV entries": list(consul.keys()),
-        "ACL policies": [p["Name"] for p in consul.get("/v1/acl/policies") if "files" in p["Name"] or "gateway" in p["Name"]],
-        "ACL tokens": [t["Description"] for t in consul.get("/v1/acl/tokens") if t["Description"] not in _OWN_TOKENS],
-        "config entries": [e["Name"] for e in consul.get("/v1/config/")],
-        "nodes": [n["Node"] for n in consul.get("/v1/catalog/nodes") if n["Node"].startswith("external")],
-        "roles": [r["rolname"] for r in postgres.query("SELECT rolname FROM pg_roles WHERE rolname ~ '^carbonio'")],
-        "databases": [d["datname"] for d in postgres.query("SELECT datname FROM pg_database WHERE datname ~ '^carbonio'")],
-    }
-    story.aside("Checked, what is left: " + ", ".join(f"{len(names)} {what}" for what, names in left.items()))
-    if any(left.values()):
-        raise DemoFailed(f"something was left behind: {left}")
-
-
-def main() -> int:
+def act() -> None:
     """Start the servers, tell the story, stop the servers."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        obtain()
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="reconciler-demo-") as name, ConsulServer() as consul, PostgresServer() as postgres:
-            folder = Path(name)
-            shutil.copytree(_EXAMPLE, folder, dirs_exist_ok=True)
-            print(
-                f"Started for this demo: a Consul (ACLs on, default deny) at {consul.address}, a Postgres {postgres.version} on port {postgres.port}."
-            )
-            kept = {name: os.environ[name] for name in ("PATH", "HOME", "TERM", "LANG", "NO_COLOR", "COLUMNS") if name in os.environ}
-            tell(Story(folder, kept | consul.environment | postgres.environment), consul, postgres, folder)
-            seconds = time.monotonic() - started
-        print(f"\nDone, in {seconds:.0f} s. Both servers are stopped. `make sandbox` leaves two running for you to try things out on.")
-    except KeyboardInterrupt:
-        print("\ninterrupted; everything is stopped", file=sys.stderr)
-        return 130
-    except (DemoFailed, NoConsul, ServerFailed) as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 1
-    return 0
+    with tempfile.TemporaryDirectory(prefix="reconciler-demo-") as name, ConsulServer() as consul, PostgresServer() as postgres:
+        folder = Path(name)
+        shutil.copytree(_EXAMPLE, folder, dirs_exist_ok=True)
+        print(f"Started for this demo: a Consul (ACLs on, default deny) at {consul.address}, a Postgres {postgres.version} on port {postgres.port}.")
+        tell(Story(folder, environment(consul.environment, postgres.environment)), consul, postgres, folder)
+        print("\n`make sandbox` leaves two such servers running for you to try things out on.")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(act))
