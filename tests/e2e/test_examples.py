@@ -20,11 +20,10 @@ def plans(example):
     return [line.split() for line in re.findall(r"^ +reconciler plan ([^#\n]+)", (example / "README.md").read_text("utf-8"), re.MULTILINE)]
 
 
-# a machine of its own: tests/e2e/test_data_path.py
 ELSEWHERE = [demo_gateway.EXAMPLE]
-CASES = [
-    pytest.param(example, files, id=f"{example.name} {' '.join(files)}") for example in EXAMPLES if example not in ELSEWHERE for files in plans(example)
-]
+"""Told on machines of their own by tests/e2e/test_data_path.py."""
+HERE = [example for example in EXAMPLES if example not in ELSEWHERE]
+CASES = [pytest.param(example, files, id=f"{example.name} {' '.join(files)}") for example in HERE for files in plans(example)]
 
 
 @pytest.mark.parametrize(("example", "files"), CASES)

@@ -168,9 +168,8 @@ def _change_what_is_reached(story: Story, stage: Stage, client: Client) -> None:
     stage.edit("{carbonio-files: deny}", "{carbonio-files: allow}")
     story.run("apply", "--auto-approve", *_FILES)
     client.gets(stage.first, within_s=5)
-    story.step(
-        "Move the database", f"The external service gets the address of another Postgres, version {stage.second.version}, with role and database there."
-    )
+    version = stage.second.version
+    story.step("Move the database", f"The external service gets the address of another Postgres, version {version}, with role and database there.")
     stage.write(server=stage.second, more=_MOVED)
     story.run("apply", "--auto-approve", *_FILES)
     client.gets(stage.second, within_s=10)
