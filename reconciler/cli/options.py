@@ -77,6 +77,7 @@ class Choices:
     targets: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     timeout_s: float | None = None
+    wait_s: float = 0.0
 
     def options(self, *, destroy: bool = False) -> Options:
         """The same for the engine, which knows nothing of the timeout of a single request."""
@@ -156,6 +157,15 @@ _ALLOW_DATA_LOSS: Final = click.option(
 _MAX_DELETES: Final = click.option(
     "--max-deletes", metavar="N|N%", type=deletion_limit, default="30%", show_default=True, help="Refuse to delete more, once 10 resources are owned."
 )
+_WAIT: Final = click.option(
+    "--wait",
+    "wait_s",
+    metavar="DURATION",
+    type=duration,
+    default="60s",
+    show_default=True,
+    help="How long to wait until what was started serves; 0 not to wait.",
+)
 _TARGETS: Final = click.option(
     "--target",
     "targets",
@@ -176,6 +186,7 @@ _CHOICES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "targets": _TARGETS,
     "excludes": _EXCLUDES,
     "timeout": _TIMEOUT,
+    "wait": _WAIT,
 }
 
 

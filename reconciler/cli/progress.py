@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from reconciler.cli.logs import Log
 from reconciler.cli.options import Output
-from reconciler.cli.streams import is_terminal
+from reconciler.cli.streams import PROGRAM, is_terminal, say
 from reconciler.model.address import Address
 from reconciler.model.change import Change
 from reconciler.model.outcome import ChangeOutcome, Outcome, Status
@@ -30,6 +30,7 @@ class StatusLine:
     """One line at the bottom of the terminal, over and over; nothing at all where standard error is no terminal, or where logs go to it."""
 
     def __init__(self, *, wanted: bool) -> None:
+        self._wanted = wanted
         self._stream = sys.stderr if wanted and is_terminal(sys.stderr) else None
         self._lock = threading.Lock()
         self._written = 0.0
@@ -52,6 +53,13 @@ class StatusLine:
                 self._visible = True
                 width = shutil.get_terminal_size().columns - 1
                 self._write(_ERASE + visible(text)[:width])
+
+    def tell(self, text: str) -> None:
+        """The same for what must be known in any case: without a terminal it is a line like others."""
+        if self._stream is not None:
+            self.show(text, at_once=True)
+        elif self._wanted:
+            say(f"{PROGRAM}: {text}")
 
     def clear(self) -> None:
         """Take the line away."""
@@ -98,6 +106,9 @@ class Watch:
         if progress.stage == "started":
             self._log.debug("started", address=str(change.address), action=action)
             return
+        if progress.stage == "waiting":
+            self._wait(progress)
+            return
         result = ChangeOutcome(change, Status(progress.stage), progress.why, progress.seconds)
         with self._lock:
             self._ended[change.address] = result
@@ -107,6 +118,11 @@ class Watch:
         else:
             self._log.warning(str(result.status), address=str(change.address), action=action, why=progress.why)
         self._line.show(_summary(results, len(self._planned), change))
+
+    def _wait(self, progress: Progress) -> None:
+        # a pipeline that stands still must say why
+        self._log.info("waiting", address=str(progress.change.address), why=progress.why)
+        self._line.tell(f"waiting for {progress.change.address}: {progress.why}")
 
     def so_far(self, why: str) -> Outcome:
         """What is known of a run that broke off for the reason ``why``."""

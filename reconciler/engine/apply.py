@@ -16,6 +16,7 @@ from reconciler.engine.connections import Connections
 from reconciler.engine.guard import Limits
 from reconciler.engine.journal import Entry, Journal
 from reconciler.engine.orders import Orders
+from reconciler.engine.readiness import wait_until_ready
 from reconciler.engine.schedule import Progress, Schedule
 from reconciler.engine.situation import Situation
 from reconciler.engine.writes import NotStarted, Writes
@@ -30,13 +31,17 @@ from reconciler.ownership.lock import Lock
 
 def run(
     plan: Plan, situation: Situation, connections: Connections, lock: Lock, limits: Limits, *,
-    run_id: str, parallelism: int, progress: Callable[[Progress], None], stop: threading.Event,
+    run_id: str, parallelism: int, wait_s: float, progress: Callable[[Progress], None], stop: threading.Event,
 ) -> Outcome:  # fmt: skip
-    """Apply ``plan`` under ``lock``. The faults of single changes are in the outcome; nothing is raised for them."""
+    """Apply ``plan`` under ``lock``, and wait up to ``wait_s`` until what was started serves.
+
+    The faults of single changes are in the outcome; nothing is raised for them.
+    """
     orders = Orders(situation, limits)
     writes = Writes(situation, connections, orders, Bookkeeping(situation, run_id), lock, stop)
     journal = Journal(connections.consul, [lock], list(situation.records.values()), situation.keys)
-    return _Run(plan, Schedule(plan.changes, progress), writes, journal, orders, stop, parallelism).run()
+    outcome = _Run(plan, Schedule(plan.changes, progress), writes, journal, orders, stop, parallelism).run()
+    return wait_until_ready(outcome, situation, connections, orders, wait_s=wait_s, progress=progress, stop=stop)
 
 
 class _Run:

@@ -143,7 +143,8 @@ class _Observer:
         foreseeing = sorted(k for k in headers.keys() - own.keys() if isinstance(self.kinds.get(headers[k].kind), ForeseeingKind))
         wanted = self._wanted(by_address, reach)
         self._preflight(wanted.values())
-        live = read_all(self.connections, self.kinds, wanted)
+        answers = read_all(self.connections, self.kinds, wanted)
+        live = answers.live
         desired = dict(self.desired)
         if not self.only_recorded:
             desired |= {a: self._resolved(d) for a, d in self.desired.items() if reach is None or a in reach}
@@ -152,6 +153,7 @@ class _Observer:
             unknown_systems=tuple(r for r in mine if r.system is None and (reach is None or self._is_reached(r, pairs, reach))),
             scope=self.scope, reach=reach, files=self.connections.loaded.files,
             needed_elsewhere=_needed_elsewhere(headers, own), elsewhere=tuple(records.decode(pairs[k], self.kinds, names) for k in foreseeing),
+            findings=answers.findings,
         )  # fmt: skip
         roles = {s.name: self.connections.postgres(s.name).me.name for s in identities if s.type == "postgres"}
         return Observation(situation, own_of(token, roles, live), {k: p.modify_index for k, p in pairs.items()})

@@ -21,6 +21,7 @@ from reconciler.engine.observe import Observation, declare, observe, unsupported
 from reconciler.engine.order import in_order
 from reconciler.engine.own import demand_rights, objections
 from reconciler.engine.plan import Consents, make_plan
+from reconciler.engine.preflight import with_findings
 from reconciler.engine.schedule import Progress
 from reconciler.engine.scope import WHOLE, Scope
 from reconciler.engine.situation import Situation, is_ours
@@ -49,7 +50,10 @@ class NothingApplied(ReconcilerError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The consents and limits of one run, as on the command line. ``destroy``: as if every entry had been removed."""
+    """The consents and limits of one run, as on the command line. ``destroy``: as if every entry had been removed.
+
+    ``wait_s``: how long to wait until what was started serves.
+    """
 
     adopt: tuple[str, ...] = ()
     allow_delete: tuple[str, ...] = ()
@@ -60,6 +64,7 @@ class Options:
     targets: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     destroy: bool = False
+    wait_s: float = 0.0
 
     @property
     def scope(self) -> Scope:
@@ -142,7 +147,7 @@ def _apply(
         lock.demand()
         outcome = applying.run(
             planned, observation.situation, connections, lock, options.limits,
-            run_id=uuid.uuid4().hex, parallelism=options.parallelism, progress=progress, stop=stop,
+            run_id=uuid.uuid4().hex, parallelism=options.parallelism, wait_s=options.wait_s, progress=progress, stop=stop,
         )  # fmt: skip
         if not outcome.stopped:
             outcome = _verified(connections, options, desired, outcome)
@@ -186,7 +191,7 @@ def _desired(connections: Connections, options: Options) -> dict[Address, Desire
 
 def _plan(connections: Connections, options: Options, scope: Scope, desired: dict[Address, Desired], *, write: bool) -> tuple[Plan, Observation]:
     observation = observe(connections, desired, write=write, scope=scope)
-    planned = make_plan(observation.situation, Consents(options.adopt))
+    planned = with_findings(make_plan(observation.situation, Consents(options.adopt)), observation.situation)
     if write:
         demand_rights(connections, observation.situation, planned)
     more = refusals(planned, observation.situation, observation.own, options.limits)

@@ -106,12 +106,12 @@ def awaited_removals(changes: Mapping[Address, Change], edges: Mapping[Address, 
 def _let_go(change: Change) -> set[Address]:
     if change.live is None or not is_written(change):
         return set()
-    return _on(change.live.stands_on - (change.desired.stands_on if change.desired else frozenset()))
+    return _on(h for h in change.live.stands_on - (change.desired.stands_on if change.desired else frozenset()) if not h.part)
 
 
 def _taken_up(change: Change) -> set[Address]:
     before = change.live.stands_on if change.live else frozenset()
-    return _on(change.desired.stands_on - before) if change.desired else set()
+    return _on(h for h in change.desired.stands_on - before if not h.part) if change.desired else set()
 
 
 def _on(holds: Iterable[Hold]) -> set[Address]:

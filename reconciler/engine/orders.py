@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from reconciler.engine.diff import merged
@@ -47,7 +47,7 @@ class Orders:
         """The change with what it refers to as it is now: what was pending when it was planned, and is no secret, belongs into its record."""
         if change.desired is None or not any(isinstance(value, Pending) for _, value in leaves(change.desired.fields, frozenset())):
             return change
-        fields = settle(self._situation.desired[change.address].fields, self._after)
+        fields = settle(self._situation.desired[change.address].fields, self.after)
         return replace(change, desired=replace(change.desired, fields=fields))
 
     def keep(self, change: Change, made: Made | None) -> None:
@@ -62,20 +62,36 @@ class Orders:
         }
         self._outputs[change.address] = written | dict(self._made.get(change.address, {}))
 
+    def secrets(self) -> Iterator[Secret]:
+        """Every secret that this run has met so far."""
+        live = self._situation.live.values()
+        of_desired, of_live, outputs = (d.fields for d in self._situation.desired.values()), (o.fields for o in live), (o.outputs for o in live)
+        for fields in (*of_desired, *of_live, *outputs, *self._fields.values(), *self._made.values()):
+            yield from _secrets_in(fields)
+
     def _settled(self, change: Change) -> dict[str, Value]:
         source = self._situation.desired[change.address].fields
         fresh = change.live is None or change.action is Action.REPLACE
-        return {k: _generated(v) if fresh and isinstance(v, Generate) else v for k, v in settle(source, self._after).items()}
+        return {k: _generated(v) if fresh and isinstance(v, Generate) else v for k, v in settle(source, self.after).items()}
 
-    def _after(self, reference: Reference) -> Value:
+    def after(self, reference: Reference) -> Value:
+        """What a reference means now, with what applied changes have put out."""
         address, attribute = reference.address, reference.attribute
         if attribute in self._outputs.get(address, {}):
             return self._outputs[address][attribute]
         live = self._situation.live.get(address)
         desired = self._situation.desired.get(address)
-        settled = look_up(settle(desired.fields, self._after) if desired else {}, (attribute,))
+        settled = look_up(settle(desired.fields, self.after) if desired else {}, (attribute,))
         value = value_after(settled, live.outputs if live else {}, attribute)
         return Hidden(f"{address} has told no {attribute}") if isinstance(value, Pending) else value
+
+
+def _secrets_in(value: Value) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _secrets_in(inner)
 
 
 def _generated(generate: Generate) -> Secret:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any, Final
 
 from reconciler.engine.connections import Connections
 from reconciler.model.address import Address
-from reconciler.model.kind import HostKind, InnerKind, Kind, Wanted
+from reconciler.model.kind import Finding, HostKind, InnerKind, InspectingKind, Kind, Wanted
 from reconciler.model.resource import CONSUL, Live, System
 from reconciler.systems.consul.reader import ConsulReader
 
@@ -24,14 +25,22 @@ def system_of(address: Address, kinds: Mapping[str, Kind]) -> System:
     return CONSUL if kind.system == "consul" else System(kind.system, address.segments[0])
 
 
-def read_all(connections: Connections, kinds: Mapping[str, Kind], wanted: Mapping[Address, Wanted]) -> dict[Address, Live]:
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What is live, and what was found out about machines besides, by address."""
+
+    live: Mapping[Address, Live]
+    findings: tuple[Finding, ...]
+
+
+def read_all(connections: Connections, kinds: Mapping[str, Kind], wanted: Mapping[Address, Wanted]) -> Answers:
     """What is live of ``wanted``. Raises a SystemFault for whatever could not be read completely."""
     groups: dict[System, dict[str, list[Wanted]]] = {}
     for address, want in wanted.items():
         groups.setdefault(system_of(address, kinds), {}).setdefault(address.kind, []).append(want)
     reader = ConsulReader(connections.consul)
     with ThreadPoolExecutor(_THREADS) as pool:
-        futures = []
+        futures: list[Future[Any]] = []
         for system, by_kind in sorted(groups.items()):
             mine = [(kinds[name], group) for name, group in sorted(by_kind.items())]
             if system.type == "postgres":
@@ -40,7 +49,9 @@ def read_all(connections: Connections, kinds: Mapping[str, Kind], wanted: Mappin
                 futures.append(pool.submit(_read_host, connections, system, mine))
             else:
                 futures += [pool.submit(_read, kind, reader, group) for kind, group in mine]
-        return {live.address: live for future in futures for live in future.result()}
+        answers = [answer for future in futures for answer in future.result()]
+    findings = sorted((a for a in answers if isinstance(a, Finding)), key=lambda f: f.address)
+    return Answers({a.address: a for a in answers if isinstance(a, Live)}, tuple(findings))
 
 
 def _read(kind: Kind, system: Any, group: Sequence[Wanted]) -> list[Live]:
@@ -61,12 +72,15 @@ def _read_server(connections: Connections, system: System, groups: Sequence[_Gro
     return found + (server.in_each_database(databases, ask) if databases else [])
 
 
-def _read_host(connections: Connections, system: System, groups: Sequence[_Group]) -> list[Live]:
+def _read_host(connections: Connections, system: System, groups: Sequence[_Group]) -> list[Live | Finding]:
     """One round trip to a machine, whatever is asked of it."""
     host = connections.host(system.name)
-    found = [live for kind, group in groups if not isinstance(kind, HostKind) for live in _read(kind, host, group)]
+    found: list[Live | Finding] = [live for kind, group in groups if not isinstance(kind, HostKind) for live in _read(kind, host, group)]
     asking = [(kind, group) for kind, group in groups if isinstance(kind, HostKind)]
     if not asking:
         return found
     facts = host.inquire(reduce(or_, [kind.asks(group) for kind, group in asking]))
-    return found + [live for kind, group in asking for live in kind.told(group, facts)]
+    for kind, group in asking:
+        found += kind.told(group, facts)
+        found += kind.findings(group, facts) if isinstance(kind, InspectingKind) else ()
+    return found

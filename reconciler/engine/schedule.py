@@ -15,10 +15,10 @@ from reconciler.model.outcome import ChangeOutcome, Status
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A change has reached a stage; ``seconds`` since it was started."""
+    """A change has reached a stage; ``seconds`` since it was started. ``waiting``: it is written, and ``why`` it does not serve yet."""
 
     change: Change
-    stage: Literal["started", "applied", "failed", "not attempted"]
+    stage: Literal["started", "applied", "failed", "not attempted", "waiting", "not ready"]
     why: str = ""
     seconds: float = 0.0
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from reconciler.engine.scope import WHOLE, Scope
 from reconciler.model.address import Address
-from reconciler.model.kind import FieldRules, Kind
+from reconciler.model.kind import FieldRules, Finding, Kind
 from reconciler.model.record import Record
 from reconciler.model.resource import Desired, Live, System
 
@@ -22,6 +22,7 @@ class Situation:
     says nothing of the rest, and nothing is decided of it. None is everything. ``files`` are those of the manifest, as they were given.
     ``elsewhere`` are the records of other manifests of the kinds that must know them (``ForeseeingKind``).
     ``needed_elsewhere`` are the keys of records that records of other manifests need, each with one that does, in words.
+    ``findings`` are what was found out about machines besides.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Situation:
     files: tuple[str, ...] = ()
     needed_elsewhere: Mapping[str, str] = field(default_factory=dict)
     elsewhere: tuple[Record, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def rules(self, address: Address) -> FieldRules:
         """How the fields of a resource are compared."""

@@ -67,10 +67,12 @@ class _Judge:
     def judge(self, live: Live) -> None:
         """One resource that stands on others, and the changes of these."""
         change = self.written.get(live.address)
-        before = [h for h in sorted(live.stands_on, key=lambda h: h.what) if h.on & self.written.keys() and self._met(h, frozenset())]
-        if not before or (change is not None and change.desired is None):
+        holds = [h for h in sorted(live.stands_on, key=lambda h: h.what) if h.on & self.written.keys()]
+        if not holds or (change is not None and change.desired is None):
             return
         after = live.stands_on if change is None or change.desired is None else change.desired.stands_on
+        self._renew(live, [h for h in holds if h.part and h in after and not self._met(h, frozenset()) and self._met(h, h.on & self.written.keys())])
+        before = [h for h in holds if not h.part and self._met(h, frozenset())]
         left = [h for h in before if h in after and not self._met(h, h.on & self.written.keys())]
         for hold in left:
             self._leave(live.address, hold)
@@ -88,10 +90,28 @@ class _Judge:
             what = f"cannot be {DONE[self.written[touched].action]}, because {self._named(address)} needs {hold.what}"
             self.refusals.append(Refusal("in the way", touched, what, self._remedy(address, "change or remove that entry, too")))
 
+    def _renew(self, live: Live, late: list[Hold]) -> None:
+        """What takes these parts away for a moment, so that they are not in vain any longer when they are put back."""
+        if not late:
+            return
+        parts = ", ".join(h.part for h in late)
+        why = f"{parts} is gone for a moment and put back when there is what it needs: as long as it stays, it does not notice that"
+        stood = self._aside(live, why)
+        first = min(late[0].on & self.written.keys())
+        if live.address not in self.changes and live.address in self.everything:
+            self.brings.setdefault(first, set()).add(live.address)
+        elif stood is None:
+            unnoticed = f"{live.address} does not notice it for {parts}, which it must be written without for that, and anew"
+            self.aside[first] = replace(self.written[first], warning=self.written[first].warning or unnoticed)
+        elif self.situation.scope.leaves_out(live.address):
+            self.brings.setdefault(first, set()).add(live.address)
+        else:
+            self.aside[live.address] = replace(stood, without=frozenset(h.part for h in late))
+
     def _make_way(self, live: Live, ways: list[Address]) -> None:
         address = live.address
         is_missing = address not in self.changes and address in self.everything
-        stood = self._aside(live, ways)
+        stood = self._aside(live, f"part of it is gone for a moment, because Consul does not let {_all(ways)} change beside it")
         if is_missing or (stood is not None and self.situation.scope.leaves_out(address)):
             self.brings.setdefault(ways[0], set()).add(address)
         elif stood is not None:
@@ -147,7 +167,7 @@ class _Judge:
             return {address}
         return {a for a in hold.on & self.everything.keys() - self.changes.keys() if is_written(self.everything[a])}
 
-    def _aside(self, live: Live, ways: list[Address]) -> Change | None:
+    def _aside(self, live: Live, why: str) -> Change | None:
         """The change that stands aside, if it can and is ours."""
         address = live.address
         change, desired, record = self.changes.get(address), self.settled.get(address), self.situation.owned().get(address)
@@ -159,7 +179,6 @@ class _Judge:
             change = replace(change, action=Action.UPDATE, reasons=(*change.reasons, Reason.ASIDE))
         elif change.action is not Action.UPDATE:
             return None
-        why = f"part of it is gone for a moment, because Consul does not let {_all(ways)} change beside it"
         return replace(change, stands_aside=True, warning=why)
 
     def _named(self, address: Address) -> str:

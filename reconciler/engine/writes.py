@@ -121,7 +121,8 @@ class Writes:
         kind = self._situation.kinds[change.address.kind]
         assert isinstance(kind, YieldingKind)
         self._lock.demand()
-        return replace(change, live=kind.stand_aside(self._connections.of(change.system or CONSUL), self._orders.order(change)))
+        order = replace(self._orders.order(change), without=change.without)
+        return replace(change, live=kind.stand_aside(self._connections.of(change.system or CONSUL), order))
 
     def stand_again(self, change: Change) -> None:
         """Make what stood aside for nothing what it was. Raises a ReconcilerError."""

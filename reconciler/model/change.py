@@ -62,7 +62,8 @@ class Change:
     ``removal`` is what an entry's removal would do from now on, for display. ``waits_for`` are addresses whose changes in the same plan come
     first. ``unreadable`` are the fields that could not be compared, with why. ``deletes_superseded`` are incarnations of this resource to
     be deleted after everything that used them has moved over. ``stands_aside``: neither it nor what it stands on can be changed first, so at the
-    beginning of the run it is made what it can be meanwhile; an update without fields does nothing else.
+    beginning of the run it is made what it can be meanwhile; an update without fields does nothing else. ``without`` are the parts of it that are
+    gone then (:attr:`~reconciler.model.resource.Hold.part`).
     """
 
     address: Address
@@ -79,6 +80,7 @@ class Change:
     removal: OnRemoval | None = None
     warning: str = ""
     stands_aside: bool = False
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

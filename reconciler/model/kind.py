@@ -6,7 +6,7 @@ of one Consul transaction that also holds the record (:class:`TransactionalKind`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -18,6 +18,7 @@ from reconciler.model.value import ABSENT, JSON, Path, Value, is_empty
 if TYPE_CHECKING:
     from reconciler.model.change import Change, Refusal
     from reconciler.model.importing import Expression, Found
+    from reconciler.model.secret import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class Order:
 
     ``fields`` is what the resource shall be: for a create what the manifest sets, for an update the live fields with the manifest's merged in
     and unset ones removed; every reference is resolved (secrets are :class:`~reconciler.model.secret.Secret`). ``changed`` are the
-    paths that differ. For a delete only ``live`` counts, and whether losing its dependants was consented to.
+    paths that differ. For a delete only ``live`` counts, and whether losing its dependants was consented to. ``without``: when it stands aside, the
+    parts that are gone meanwhile.
     """
 
     address: Address
@@ -93,6 +95,31 @@ class Order:
     live: Live | None = None
     record: Record | None = None
     allow_data_loss: bool = False
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Something that was just written and takes a while until it serves, and whom to ask about it.
+
+    ``system`` is as for a kind's ``read``, ``consul`` the client of the run. ``look_up`` tells what a reference means now: a token's secret, or
+    :class:`~reconciler.model.secret.Hidden`.
+    """
+
+    desired: Desired
+    system: Any
+    consul: Any
+    look_up: Callable[[Reference], Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about a machine that does not go with a resource on it. ``is_remark``: it may be so, and should be known."""
+
+    address: Address
+    what: str
+    what_to_do: str
+    is_remark: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +239,28 @@ class ForeseeingKind(DirectKind, Protocol):
 
         ``remembered`` are the witnesses in all records of this kind on the same system, whoever owns them.
         """
+        ...
+
+
+@runtime_checkable
+class InspectingKind(HostKind, Protocol):
+    """A kind whose resources take more of a machine than that it can be written to. What it asks of the machine tells that, too."""
+
+    def findings(self, wanted: Sequence[Wanted], facts: Any) -> Iterable[Finding]:
+        """What of the machine does not go with what the manifest wants on it."""
+        ...
+
+
+@runtime_checkable
+class AwaitedKind(DirectKind, Protocol):
+    """A kind whose resources serve only a while after they were written, and may never do so."""
+
+    def lacks(self, started: Started) -> str:
+        """What it still lacks before it serves, in words; empty when it serves. Asked again and again. Raises a SystemFault."""
+        ...
+
+    def last_words(self, started: Started) -> Sequence[str]:
+        """What it said itself lately, at most ten lines. Raises a SystemFault."""
         ...
 
 

@@ -14,11 +14,15 @@ class Status(StrEnum):
     APPLIED = "applied"
     FAILED = "failed"
     NOT_ATTEMPTED = "not attempted"
+    NOT_READY = "not ready"
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeOutcome:
-    """One change and what became of it; ``why`` for a failure or for what was not attempted."""
+    """One change and what became of it; ``why`` for a failure, for what was not attempted, or for what was written and does not serve.
+
+    After its first line, ``why`` may have more: what the thing itself said last.
+    """
 
     change: Change
     status: Status
@@ -49,7 +53,7 @@ class Outcome:
 
     @property
     def complete(self) -> bool:
-        """Whether everything was applied and read back as wanted."""
+        """Whether everything was applied, read back as wanted, and serves."""
         return not self.not_converged and not self.stopped and all(r.status is Status.APPLIED for r in self.results)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from reconciler.model.address import Address
 from reconciler.model.value import JSON, Value
@@ -20,11 +20,15 @@ class Hold:
 
     ``on`` are the resources that it is about; any of them may be absent. ``what`` says it in words, so that "it needs web to speak http" is a
     sentence; two holds on the same resources with the same words are one. ``met`` tells whether it is so.
+
+    ``part`` makes it another thing: the system does not insist on it, but the part of the resource that is called so is in vain without it, and stays
+    so when it is met later, until it is taken away and put back.
     """
 
     on: frozenset[Address]
     what: str
     met: Callable[[World], bool] = field(compare=False, repr=False)
+    part: str = ""
 
 
 SystemType = Literal["consul", "postgres", "host"]
@@ -71,6 +75,7 @@ class Desired:
     they are neither declared nor live, the others only give the order. ``after`` are written before this one when one plan changes both, and no more:
     that is not recorded, so nothing waits for it or is kept for it later. ``stands_on`` is what of those it needs the system insists on, such as a
     protocol (:class:`Hold`). A field that must not be shown holds a type of :mod:`reconciler.model.secret`, also when it was written as a literal.
+    ``entry`` is the kind's own: what else it must know to tell whether the machine is fit for it and whether it serves. Never compared or recorded.
     """
 
     address: Address
@@ -85,6 +90,7 @@ class Desired:
     adopt: bool = False
     after: frozenset[Address] = frozenset()
     stands_on: frozenset[Hold] = frozenset()
+    entry: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,11 +100,14 @@ class CountsDocument(TypedDict):
 
 
 class ResultDocument(TypedDict):
-    """What became of one change."""
+    """What became of one change. ``not ready``: it was written, and did not serve within the time that was waited for it.
+
+    ``why`` has one line, and after it those that the thing itself said last.
+    """
 
     address: str
     action: ActionName
-    status: Literal["applied", "failed", "not attempted"]
+    status: Literal["applied", "failed", "not attempted", "not ready"]
     why: str
     seconds: float
 
@@ -127,6 +130,7 @@ class OutcomeDocument(TypedDict):
     applied: CountsDocument
     failed: int
     not_attempted: int
+    not_ready: int
     summary: str
 
 

@@ -39,12 +39,14 @@ def plan_line(plan: Plan, *, destroy: bool = False) -> str:
 
 
 def apply_line(outcome: Outcome) -> str:
-    """``Apply complete: 7 added, …``, or ``Apply incomplete: …`` with what failed, was not attempted, and did not converge."""
+    """``Apply complete: 7 added, …``, or ``Apply incomplete: …`` with what failed, was not attempted, does not serve, and did not converge."""
     applied = counts(r.change.action for r in outcome.results if r.status is Status.APPLIED)
     parts = [f"{n} {_DONE[word]}" for word, n in applied.items()]
     if outcome.complete:
         return "Apply complete: " + ", ".join(parts) + "."
     parts += [f"{outcome.count(Status.FAILED)} failed", f"{outcome.count(Status.NOT_ATTEMPTED)} not attempted"]
+    if not_ready := outcome.count(Status.NOT_READY):
+        parts.append(f"{not_ready} not ready")
     if outcome.not_converged:
         parts.append(f"{len(outcome.not_converged)} not converged")
     return "Apply incomplete: " + ", ".join(parts) + "."

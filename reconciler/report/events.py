@@ -1,7 +1,8 @@
 """The stream that ``apply --format json`` and ``destroy --format json`` write: one JSON object a line, each when it is known.
 
 ``schemas/events.schema.json`` is generated from these shapes. Within a format version, keys and events are only ever added. The order: ``run begun``;
-``plan``; of each change ``change started`` and then ``change applied`` or ``change failed``, or ``change not attempted`` alone; ``converged`` or
+``plan``; of each change ``change started`` and then ``change applied`` or ``change failed``, or ``change not attempted`` alone; of what was applied
+and is waited for ``change waiting``, each time that it is for something else, and ``change not ready`` when it was for nothing; ``converged`` or
 ``not converged``, when what was written was read again; and in any case, as the last line, ``outcome``.
 """
 
@@ -22,7 +23,7 @@ from reconciler.report.json import closed_schema, not_converged_document, one_li
 FORMAT_VERSION: Final = 1
 
 WritingOperation = Literal["apply", "destroy"]
-ChangeEventName = Literal["change started", "change applied", "change failed", "change not attempted"]
+ChangeEventName = Literal["change started", "change applied", "change failed", "change not attempted", "change waiting", "change not ready"]
 
 
 class RunBegun(TypedDict):
@@ -46,9 +47,10 @@ class Planned(TypedDict):
 
 
 class ChangeEvent(TypedDict):
-    """A change has reached a stage. ``seconds`` since it was started. ``why`` it failed or was not attempted.
+    """A change has reached a stage. ``seconds`` since it was started, or waited for. ``why`` it failed, was not attempted, or does not serve yet.
 
-    The last event of an address is what counts: one that was applied may fail after all when what it supersedes cannot be deleted.
+    The last event of an address is what counts, but for ``change waiting``: one that was applied may fail after all when what it supersedes cannot
+    be deleted, or may not serve.
     """
 
     format_version: Literal[1]
@@ -100,7 +102,7 @@ def planned(plan: Plan, operation: WritingOperation) -> str:
 
 
 def changed(change: Change, stage: str, why: str, seconds: float) -> str:
-    """The line of a change that has reached ``stage``: started, or one of :class:`~reconciler.model.outcome.Status`."""
+    """The line of a change that has reached ``stage``: started, waiting, or one of :class:`~reconciler.model.outcome.Status`."""
     return _line({
         "format_version": FORMAT_VERSION, "event": cast("ChangeEventName", f"change {stage}"), "time": _now(), "address": str(change.address),
         "kind": change.address.kind, "action": change.action.value, "why": why, "seconds": round(seconds, 3),

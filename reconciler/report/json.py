@@ -185,6 +185,7 @@ def outcome_document(outcome: Outcome) -> shape.OutcomeDocument:
         "applied": _counts([r.change.action for r in results if r.status is Status.APPLIED]),
         "failed": outcome.count(Status.FAILED),
         "not_attempted": outcome.count(Status.NOT_ATTEMPTED),
+        "not_ready": outcome.count(Status.NOT_READY),
         "summary": apply_line(outcome),
     }
 

@@ -34,7 +34,7 @@ _LOSSES: Final = 5
 """How many of the things that go with a resource the table names; the details name all."""
 
 _HARSH: Final = (Action.DELETE, Action.REPLACE)
-_STATUS_ORDER: Final = (Status.FAILED, Status.NOT_ATTEMPTED, Status.APPLIED)
+_STATUS_ORDER: Final = (Status.FAILED, Status.NOT_READY, Status.NOT_ATTEMPTED, Status.APPLIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ def _blocks(plan: Plan, outcome: Outcome | None) -> Iterable[str]:
     yield _block("Cannot compare:", [line for text in unread for line in wrapped(text)])
     if outcome is not None:
         yield _block("Stopped early:", wrapped(outcome.stopped) if outcome.stopped else [])
+        silent = sorted((r for r in outcome.results if r.status is Status.NOT_READY), key=lambda r: r.change.address)
+        yield _block("Not ready: written, and does not serve:", [line for r in silent for line in wrapped(f"{r.change.address}: {r.why}")])
         differing = sorted(outcome.not_converged, key=lambda n: n.change.address)
         lines = [(f"~ {item.change.address}", indented([line for field in item.fields for line in field_lines(field, PAINT)])) for item in differing]
         left = [line for first, rest in lines for line in (*wrapped(first), *diff_lines(rest))]
@@ -110,7 +112,8 @@ def _result_rows(outcome: Outcome) -> list[_Row]:
 def _became(result: ChangeOutcome, *, converged: bool) -> str:
     if result.status is Status.APPLIED:
         return f"applied in {result.seconds:.1f} s" if converged else "**applied, but not converged**"
-    return f"**{result.status}**: {code(result.why or 'no reason was given')}"
+    why = result.why.partition("\n")[0] if result.status is Status.NOT_READY else result.why  # the rest stands above the table
+    return f"**{result.status}**: {code(why or 'no reason was given')}"
 
 
 def _why(change: Change) -> str:

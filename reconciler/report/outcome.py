@@ -1,4 +1,6 @@
-"""What became of an apply, as text: what was applied, what failed and why, what was not attempted and why, what did not converge."""
+"""What became of an apply, as text: what was applied, what failed and why, what was not attempted and why, what does not serve,
+what did not converge.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,19 @@ from reconciler.report.paint import PLAIN, Colour, Paint
 
 _NOTES: Final = {Action.RECORD: " (record only)", Action.ADOPT: " (adopted)", Action.FORGET: " (forgotten)"}
 
+_UNDONE: Final = {
+    Status.FAILED: "Failed:",
+    Status.NOT_ATTEMPTED: "Not attempted:",
+    Status.NOT_READY: "Not ready: written, and does not serve:",
+}
+
 
 def outcome_text(outcome: Outcome, paint: Paint = PLAIN) -> str:
     """The end of a run, :func:`~reconciler.report.ending.apply_line` last."""
     results = sorted(outcome.results, key=lambda r: r.change.address)
     sections = [
         _section("Applied:", [line for r in results if r.status is Status.APPLIED for line in _applied(r, paint)], paint),
-        _section("Failed:", [line for r in results if r.status is Status.FAILED for line in _undone(r, paint)], paint),
-        _section("Not attempted:", [line for r in results if r.status is Status.NOT_ATTEMPTED for line in _undone(r, paint)], paint),
+        *(_section(title, [line for r in results if r.status is status for line in _undone(r, paint)], paint) for status, title in _UNDONE.items()),
         _section("Not converged: written, and different when read again:", _not_converged(outcome, paint), paint),
         [paint(f"Stopped early: {visible(outcome.stopped)}", Colour.REMOVED)] if outcome.stopped else [],
         [paint(apply_line(outcome), Colour.HEADING)],

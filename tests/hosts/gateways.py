@@ -60,8 +60,8 @@ class Gateways:
         return file
 
     def apply(self, manifest: Manifest, *more: str, expect: int = 0) -> Run:
-        """Apply it."""
-        return self.run("apply", self.write(manifest), "--auto-approve", *more, expect=expect)
+        """Apply it, without waiting until it serves."""
+        return self.run("apply", self.write(manifest), "--auto-approve", "--wait", "0", *more, expect=expect)
 
     def destroy(self, manifest: Manifest, *more: str, expect: int = 0) -> Run:
         """Destroy it."""

@@ -54,7 +54,7 @@ def test_the_whole_integration_is_applied_and_leaves_nothing_when_it_is_destroye
     machine.ssh("sudo", "true", user="admin")  # which leaves a file in the account's home the first time
     before = machine.snapshot()
     assert run("plan", "mesh.yaml", expect=0).last.startswith("Plan: 14 to add, 0 to change")
-    applied = run("apply", "mesh.yaml", "--auto-approve", expect=0)
+    applied = run("apply", "mesh.yaml", "--auto-approve", "--wait", "0", expect=0)
     assert applied.last.startswith("Apply complete: 14 added")
     assert run("plan", "mesh.yaml", expect=0).last == "No changes. Live state matches the manifest."
     assert run("drift", "mesh.yaml").code == 0

@@ -27,13 +27,18 @@ Needs = Callable[[str, Fields, Surroundings], Iterator[Address]]
 
 Holds = Callable[[str, Fields], Iterator[Hold]]
 Related = Callable[[str, Fields], Iterator[str]]
-Aside = Callable[[Fields, Fields], Fields]
+Aside = Callable[[Fields, Fields, frozenset[str]], Fields]
+Late = Callable[[str, Fields, Surroundings], Iterator[Hold]]
 
 Resource = Literal["service", "intention", "mesh", ""]
 """A resource of ACL rights; "" where it takes none."""
 
 
 def _no_needs(_name: str, _fields: Fields, _surroundings: Surroundings) -> Iterator[Address]:
+    yield from ()
+
+
+def _nothing_late(_name: str, _fields: Fields, _surroundings: Surroundings) -> Iterator[Hold]:
     yield from ()
 
 
@@ -51,7 +56,8 @@ class Declaration:
 
     ``needs`` and ``after`` are those of :class:`~reconciler.model.resource.Desired`. ``stands_on`` is what Consul insists on when it is written;
     that is needed too. ``hinders`` is what Consul does not let change while the entry stands as it is, where that is less than ``stands_on``.
-    ``aside`` makes of its live fields and the wanted ones what it can be meanwhile, when neither it nor what it stands on can be changed first.
+    ``aside`` makes of its live fields and the wanted ones what it can be meanwhile, when neither it nor what it stands on can be changed first; the
+    third are the parts that must be gone. ``late`` is what such parts are in vain without.
 
     ``carries``: others stand on it. ``has_status``: Consul writes a status into it whenever it likes, so its ModifyIndex changes by itself.
     ``public``: the field that changes whenever the secret one does. ``defaults``: what absent fields at the top mean. ``section`` is the
@@ -68,6 +74,7 @@ class Declaration:
     stands_on: Holds = nothing
     hinders: Holds | None = None
     aside: Aside | None = None
+    late: Late = _nothing_late
     carries: bool = False
     section: str = ""
     check: Check | None = None

@@ -22,6 +22,7 @@ from reconciler.kinds.consul._declaration import (
     unordered,
 )
 from reconciler.kinds.consul._forms import Keyed, Table
+from reconciler.kinds.consul._may_write import may_write
 from reconciler.kinds.consul._protocols import HTTP_PROTOCOLS, PROXY_DEFAULTS, speaks
 from reconciler.kinds.consul._surroundings import Surroundings, entry_address
 from reconciler.kinds.consul._values import Defaulted, Dropped, Free, Material, Number, Reading, Shape, Text, enterprise
@@ -39,6 +40,21 @@ def _needs_of_gateway(name: str, fields: Fields, surroundings: Surroundings) -> 
     linked = set(fields.get("Services") or {})
     yield from surroundings.policies_that_write({name, *linked})
     yield from surroundings.external_services(linked)
+
+
+def _grants(name: str, fields: Fields, surroundings: Surroundings) -> Iterator[Hold]:
+    token = surroundings.token_of_gateway(name)
+    if token is None:
+        return
+    for service in fields.get("Services") or {}:
+        yield Hold(
+            surroundings.rights_of_token(token), f"its gateway's token to have service:write on {service}",
+            lambda world, s=service: may_write(s, token, world), service,  # type: ignore[misc]
+        )  # fmt: skip
+
+
+def _without_services(live: Fields, _wanted: Fields, parts: frozenset[str]) -> Fields:
+    return {**live, "Services": {name: link for name, link in (live.get("Services") or {}).items() if name not in parts}}
 
 
 def _after_protocols(_name: str, fields: Fields, _: Surroundings) -> Iterator[Address]:
@@ -88,7 +104,7 @@ def _ingress_hinders(_name: str, fields: Fields) -> Iterator[Hold]:
             yield from speaks(protocol, services)
 
 
-def _without_changing_listeners(live: Fields, wanted: Fields) -> Fields:
+def _without_changing_listeners(live: Fields, wanted: Fields, _parts: frozenset[str]) -> Fields:
     then = list(_listeners(wanted))
     kept = {listener[0] for listener in _listeners(live) if listener in then}
     return {**live, "Listeners": {port: listener for port, listener in (live.get("Listeners") or {}).items() if port in kept}}
@@ -199,7 +215,7 @@ _FILE_SYSTEM_CERTIFICATE: Final = entry(Certificate=TEXT, PrivateKey=TEXT)
 GATEWAYS: Final = (
     Declaration(
         kind="terminating-gateway", form=_TERMINATING_GATEWAY, read="service", write="mesh", needs=_needs_of_gateway, after=_after_protocols,
-        section="terminating_gateways",
+        late=_grants, aside=_without_services, section="terminating_gateways",
     ),
     Declaration(
         kind="ingress-gateway", form=_INGRESS_GATEWAY, read="service", write="mesh", stands_on=_ingress_stands_on, hinders=_ingress_hinders,

@@ -99,7 +99,7 @@ def _resolver_needs(name: str, fields: Fields, _: Surroundings) -> Iterator[Addr
         yield entry_address("service-defaults", service)
 
 
-def _leading_nowhere(live: Fields, _: Fields) -> Fields:
+def _leading_nowhere(live: Fields, _wanted: Fields, _parts: frozenset[str]) -> Fields:
     return {key: value for key, value in live.items() if key not in ("Redirect", "Failover")}
 
 
@@ -208,11 +208,11 @@ ROUTING: Final = (
     ),
     Declaration(
         kind="service-splitter", form=_SPLITTER, read="service", write="service", related=_splitter_related, needs=_splitter_needs,
-        after=_after_ingress, stands_on=_splitter_stands_on, check=_check_splitter, aside=lambda live, _: {**live, "Splits": [{"Weight": 100}]},
+        after=_after_ingress, stands_on=_splitter_stands_on, check=_check_splitter, aside=lambda live, _, __: {**live, "Splits": [{"Weight": 100}]},
     ),
     Declaration(
         kind="service-router", form=_ROUTER, read="service", write="service", related=_router_related, needs=_router_needs,
-        after=_after_ingress, stands_on=_router_stands_on, aside=lambda live, _: {**live, "Routes": []},
+        after=_after_ingress, stands_on=_router_stands_on, aside=lambda live, _, __: {**live, "Routes": []},
     ),
 )  # fmt: skip
 """The kinds of this file."""

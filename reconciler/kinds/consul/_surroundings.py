@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from reconciler.kinds.consul._catalog import service_address
+from reconciler.kinds.consul._grants import links
 from reconciler.kinds.consul._rules import understand, understand_mapping, writable
 from reconciler.manifest.models import Manifest
 from reconciler.model.address import Address
@@ -46,6 +47,19 @@ class Surroundings:
         for service in services:
             for addresses in self._registered.values() if service == _ANY else [self._registered.get(service, ())]:
                 yield from addresses
+
+    def token_of_gateway(self, name: str) -> Address | None:
+        """The token that the process of a terminating gateway has, when the manifest runs it."""
+        gateway = self._manifest.terminating_gateways.get(name)
+        return Address.of("acl-token", gateway.process.token) if gateway is not None and gateway.process is not None else None
+
+    def rights_of_token(self, token: Address) -> frozenset[Address]:
+        """The token, and the roles and policies that it is linked to by the manifest: what its rights come from."""
+        credentials = self._manifest.mesh_credentials
+        entry = credentials.tokens.get(token.segments[0])
+        linked = links(entry) if entry is not None else frozenset()
+        roles = [role for label, role in credentials.roles.items() if Address.of("acl-role", role.name or label, fold=True) in linked]
+        return frozenset({token}).union(linked, *map(links, roles))
 
     @cached_property
     def _writers(self) -> tuple[_Index, _Index]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
@@ -24,7 +25,7 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import LostRace, ManifestError
 from reconciler.model.importing import Expression, Found, Needed, stated, variable
 from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
-from reconciler.model.resource import CONSUL, Desired, Live, SystemType
+from reconciler.model.resource import CONSUL, Desired, Hold, Live, SystemType
 from reconciler.model.secret import Reference, Secret
 from reconciler.model.value import JSON, Digest, Value, all_of, names_of_secrets
 from reconciler.systems.consul.client import Consul
@@ -32,6 +33,9 @@ from reconciler.systems.consul.reader import ConsulReader
 
 MADE_BY_CONSUL: Final = "bound-api-gateway"
 """The kind of entries that Consul makes, and lets nobody write."""
+
+_NOTICED_AFTER_S: Final = 0.5
+"""How long a part of an entry is gone at least: who watches the entry may be told only what it is when he gets to it (docs/facts.md: Consul 8)."""
 
 _WITHOUT_SEGMENT: Final = ("mesh",)
 _FORMS: Final = tuple(declaration.form for declaration in DECLARATIONS.values())
@@ -117,10 +121,12 @@ class ConfigEntry:
         kind, name, aside = live.raw["Kind"], live.raw["Name"], DECLARATIONS[live.raw["Kind"]].aside
         if aside is None:
             return live
-        system.write_config_entry(_body(kind, name, aside(live.fields, order.fields)), cas=live.revision)
+        system.write_config_entry(_body(kind, name, aside(live.fields, order.fields, order.without)), cas=live.revision)
         entry = system.read_config_entry(kind, name)
         if entry is None:
             raise LostRace(f"{order.address} was deleted by somebody else meanwhile: run again")
+        if order.without:
+            time.sleep(_NOTICED_AFTER_S)
         return replace(live, revision=entry["ModifyIndex"])
 
     def find(self, system: ConsulReader) -> list[Live]:
@@ -208,7 +214,7 @@ def _declared(manifest: LoadedManifest, written: Written, fields: dict[str, Any]
         needs=frozenset(declaration.needs(written.name, fields, surroundings)) | {address for hold in stands_on for address in hold.on} | referred,
         must_exist=frozenset(referred),
         after=frozenset(declaration.after(written.name, fields, surroundings)),
-        stands_on=stands_on,
+        stands_on=stands_on | frozenset(declaration.late(written.name, fields, surroundings)),
         on_removal=written.entry.on_removal,
         protect=written.entry.protect,
         adopt=written.entry.adopt,
@@ -239,10 +245,16 @@ def _live(want: Wanted, entry: Mapping[str, JSON]) -> Live:
         want.address,
         {key: Secret(value) if isinstance(value, str) and key in secrets else value for key, value in fields.items()},
         witness=_witness(kind, fields),
-        stands_on=frozenset(hinders(name, fields)),
+        stands_on=frozenset(hinders(name, fields)) | _late(want, fields),
         can_stand_aside=declaration.aside is not None,
         **known,
     )
+
+
+def _late(want: Wanted, fields: Mapping[str, Any]) -> frozenset[Hold]:
+    """What of it is in vain without something that the manifest knows of."""
+    known = want.desired.stands_on if want.desired is not None else ()
+    return frozenset(hold for hold in known if hold.part and hold.part in _linked(fields))
 
 
 def _carries(kind: str) -> bool:

@@ -69,6 +69,11 @@ class Process:
         return self.process.unit_path or f"{UNIT_FOLDER}/{self.unit}"
 
     @property
+    def consul(self) -> str:
+        """The consul program."""
+        return self.process.consul_binary or _CONSUL
+
+    @property
     def tls_files(self) -> tuple[str, ...]:
         """Certificates and keys that it reads."""
         files = (file for s in self.gateway.services.values() for file in (s.ca_file, s.cert_file, s.key_file) if file)
@@ -101,7 +106,7 @@ class Process:
     def command(self) -> list[str]:
         """What the unit runs."""
         process, (address, port) = self.process, self.listens_on
-        words = [process.consul_binary or _CONSUL, "connect", "envoy", "-token-file", self.token_file, "-admin-bind", "localhost:0"]
+        words = [self.consul, "connect", "envoy", "-token-file", self.token_file, "-admin-bind", "localhost:0"]
         words += ["-gateway=terminating", "-register", "-service", self.name]
         if process.address is not None:
             words += ["-address", f"[{address}]:{port}" if ":" in address else f"{address}:{port}"]

@@ -7,13 +7,17 @@ there yet. ``reads`` holds the version of each file that a start takes in: when 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
 from typing import ClassVar, Final
 
+from reconciler.kinds.host import _fitness
 from reconciler.kinds.host._gateway import Process, processes
 from reconciler.kinds.host._machine import OnMachine
+from reconciler.kinds.host._serving import journal, lack
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
-from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.kind import FieldRules, Finding, Made, Order, Started, Wanted
 from reconciler.model.record import State
 from reconciler.model.resource import Desired, Live
 from reconciler.model.secret import Reference
@@ -62,12 +66,17 @@ class SystemdUnit(OnMachine):
                     "reads": {"/" + a.segments[1]: Reference(a, "version", masked=False) for a in sorted(reads)},
                 },
                 process.name, process.place, needs=_needs(process) | reads, must_exist=reads,
-                on_removal=process.gateway.on_removal, protect=process.gateway.protect, adopt=process.gateway.adopt,
+                on_removal=process.gateway.on_removal, protect=process.gateway.protect, adopt=process.gateway.adopt, entry=process,
             )  # fmt: skip
 
     def asks(self, wanted: Sequence[Wanted]) -> Inquiry:
-        """By their full names."""
-        return Inquiry(units=frozenset(w.address.segments[1] for w in wanted))
+        """By their full names; and whether the machine is fit for them."""
+        units = Inquiry(units=frozenset(w.address.segments[1] for w in wanted))
+        return reduce(or_, [_fitness.asked(w.desired.entry) for w in wanted if w.desired is not None], units)
+
+    def findings(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Finding]:
+        """What of the machine does not go with its gateways."""
+        return [finding for w in wanted if w.desired is not None for finding in _fitness.findings(w.address, w.desired.entry, facts)]
 
     def told(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Live]:
         """Where its file is, whether it is enabled and runs; what it read is what was written when it was last started by us."""
@@ -87,6 +96,14 @@ class SystemdUnit(OnMachine):
     def delete(self, system: Host, order: Order) -> None:
         """Stopped and disabled."""
         system.run(_STOP, order.address.segments[1], timeout_s=_TIMEOUT_S)
+
+    def lacks(self, started: Started) -> str:
+        """What the gateway lacks before it serves."""
+        return lack(started)
+
+    def last_words(self, started: Started) -> Sequence[str]:
+        """The end of its journal."""
+        return journal(started)
 
 
 KIND = SystemdUnit()

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
 from reconciler.model.kind import Operation, Permission
+from reconciler.model.secret import Secret
 from reconciler.model.value import JSON
 from reconciler.systems.consul._library import Agent
 from reconciler.systems.consul._library import base as library
@@ -84,14 +85,14 @@ class Consul:
         del token["SecretID"]
         return token
 
-    def authorize(self, permissions: Sequence[Permission]) -> list[bool]:
-        """Whether the token has each of the permissions; all of them where ACLs are off."""
+    def authorize(self, permissions: Sequence[Permission], token: Secret | None = None) -> list[bool]:
+        """Whether the token, our own unless it is said which, has each of the permissions; all of them where ACLs are off."""
         batches = [permissions[n : n + _MAX_AUTHORIZATIONS] for n in range(0, len(permissions), _MAX_AUTHORIZATIONS)]
-        return [allowed for answers in concurrently(self._authorize, batches) for allowed in answers]
+        return [allowed for answers in concurrently(lambda batch: self._authorize(batch, token), batches) for allowed in answers]
 
-    def _authorize(self, permissions: Sequence[Permission]) -> list[bool]:
+    def _authorize(self, permissions: Sequence[Permission], token: Secret | None) -> list[bool]:
         body = encoded([{"Resource": p.resource, "Segment": p.segment, "Access": p.access} for p in permissions])
-        reply = self.http.send("POST", "/v1/internal/acl/authorize", body=body, accept={401})
+        reply = self.http.send("POST", "/v1/internal/acl/authorize", body=body, accept={401}, token=token)
         if reply.status == 401:
             return [True] * len(permissions)
         answers = reply.json()

@@ -103,11 +103,13 @@ class HTTPClient:
         repeatable: bool | None = None,
         accept: Collection[int] = (),
         limit_s: float | None = None,
+        token: Secret | None = None,
     ) -> Reply:
         """Make a request and give the answer, which has a status of 2xx or in ``accept``.
 
         ``path`` is encoded already. ``repeatable`` overrides :func:`~reconciler.systems.consul.retries.is_repeatable`. ``limit_s`` bounds the time
-        spent on making it again. Raises a SystemFault; OutcomeUnknown when a write was sent and its answer was lost.
+        spent on making it again. ``token`` takes the place of our own. Raises a SystemFault; OutcomeUnknown when a write was sent and its answer was
+        lost.
         """
         request = f"{method} {path}"
         again = is_repeatable(method, path) if repeatable is None else repeatable
@@ -116,7 +118,7 @@ class HTTPClient:
         perhaps_done = False
         while True:
             try:
-                return self._attempt(method, path, query, body, accept)
+                return self._attempt(method, path, query, body, accept, token)
             except Failure as failure:
                 sent = failure.trouble in (Trouble.LOST, Trouble.SILENT)
                 perhaps_done |= sent and changes
@@ -126,13 +128,14 @@ class HTTPClient:
                     raise (outcome_unknown(request, self.settings, failure.fault) if gone else failure.fault) from failure.__cause__
             self._pause(pause_s)
 
-    def _attempt(self, method: str, path: str, query: Query, body: bytes | None, accept: Collection[int]) -> Reply:
+    def _attempt(self, method: str, path: str, query: Query, body: bytes | None, accept: Collection[int], token: Secret | None) -> Reply:
         target = f"{self.settings.prefix}{path}{'?' + urlencode(query) if query else ''}"
         with self._counting:
             self._count += 1
         began = time.monotonic()
+        headers = {**self._headers, "X-Consul-Token": token.reveal()} if token is not None else self._headers
         try:
-            answer = self._pool.urlopen(method, target, body=body, headers=self._headers, retries=False, redirect=False)
+            answer = self._pool.urlopen(method, target, body=body, headers=headers, retries=False, redirect=False)
         except urllib3.exceptions.HTTPError as error:
             self._tell(method, path, type(error).__name__, began)
             raise fault_of_exception(error, f"{method} {path}", self.settings) from error

@@ -17,7 +17,9 @@ from reconciler.systems.host.states import Facts, FileState, FolderState, GroupS
 LARGEST_BYTES: Final = 1 << 20
 """How large a file may be to be read and compared."""
 
-_UNIT_PROPERTIES: Final = ("LoadState", "ActiveState", "SubState", "UnitFileState", "FragmentPath", "DropInPaths", "Result", "NeedDaemonReload")
+_UNIT_PROPERTIES: Final = (
+    "LoadState", "ActiveState", "SubState", "UnitFileState", "FragmentPath", "DropInPaths", "Result", "NeedDaemonReload", "NRestarts",
+)  # fmt: skip
 
 SCRIPT: Final = r"""
 text() { base64 | tr -d '\n'; echo; }
@@ -66,18 +68,31 @@ while IFS= read -r question; do
             else printf 'denied '; printf '%s' "$shown" | text; fi ;;
         package)
             if command -v dpkg-query >/dev/null 2>&1; then
-                version=$(dpkg-query -W -f='${db:Status-Status} ${Version}' -- "$name" 2>/dev/null) || version=
-                case $version in installed\ *) printf 'is '; printf '%s' "${version#installed }" | text ;; *) version= ;; esac
-                [ -z "$version" ] || continue
+                version=$(dpkg-query -W -f='${db:Status-Status} ${Version}' -- "$name" 2>&1); status=$?
+                case $status:$version in
+                    0:installed\ *) printf 'is '; printf '%s' "${version#installed }" | text; continue ;;
+                    [01]:*) ;;  # 1: there is no such package
+                    *) printf 'denied '; printf '%s' "$version" | text; continue ;;
+                esac
+            elif ! command -v rpm >/dev/null 2>&1; then
+                printf 'denied '; printf 'there is neither dpkg nor rpm' | text; continue
             fi
-            if command -v rpm >/dev/null 2>&1 && version=$(rpm -q --qf '%{VERSION}-%{RELEASE}\n' -- "$name" 2>/dev/null); then
-                printf 'is '; printf '%s' "$version" | text
-            else echo absent; fi ;;
+            # without a database, rpm would make one
+            database=$(rpm --eval '%{_dbpath}' 2>/dev/null) && [ -e "$database" ] || { echo absent; continue; }
+            version=$(rpm -q --qf '%{VERSION}-%{RELEASE} ' -- "$name" 2>&1); status=$?
+            case $status:$version in
+                0:*) printf 'is '; printf '%s' "${version% }" | text ;;
+                *:"package $name is not installed") echo absent ;;
+                *) printf 'denied '; printf '%s' "$version" | text ;;
+            esac ;;
         program)
             argument=${name%% *} name=${name#* }
             if found=$(command -v -- "$name" 2>/dev/null) && [ -x "$found" ]; then
-                printf 'is '; "$found" "$argument" 2>/dev/null </dev/null | text
+                printf 'is '; timeout 5 "$found" "$argument" 2>/dev/null </dev/null | text
             else echo absent; fi ;;
+        port)
+            local=$(printf ':%04X' "$name")  # of the sockets that listen, which are in state 0A (proc(5))
+            if cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q "^ *[0-9]*: [0-9A-F]*$local [0-9A-F:]* 0A "; then echo yes; else echo no; fi ;;
         pending)
             if [ ! -d "$name" ]; then echo absent
             elif names=$(cd "$name" 2>/dev/null && ls -A); then printf 'names '; printf '%s' "$names" | grep '\.sh$' | text
@@ -113,6 +128,7 @@ def questions(inquiry: Inquiry) -> list[_Question]:
         ("package", inquiry.packages), ("pending", inquiry.pending),
     ):  # fmt: skip
         asked += [_Question(what, name) for name in sorted(names)]
+    asked += [_Question("port", str(port)) for port in sorted(inquiry.ports)]
     return asked + [_Question("program", f"{argument} {name}") for name, argument in sorted(inquiry.programs)]
 
 
@@ -130,7 +146,7 @@ def answered(host: str, inquiry: Inquiry, output: bytes) -> Facts:
     answers = [(question, line.split(" ")) for question, line in zip(wanted, lines, strict=True)]
     for question, parts in answers:
         if parts[0] == "denied":
-            raise AccessDenied(f"{host}: {question.name} cannot be looked at: {_text(parts[1])}")
+            raise AccessDenied(f"{host}: {question.what} {question.name} cannot be looked at: {_text(parts[1]).strip()}")
     found = [(question, parts) for question, parts in answers if parts[0] not in ("absent", "no")]
 
     def of(what: str) -> Iterator[tuple[str, Sequence[str]]]:
@@ -145,6 +161,7 @@ def answered(host: str, inquiry: Inquiry, output: bytes) -> Facts:
         packages={name: _text(parts[1]) for name, parts in of("package")},
         programs={name.partition(" ")[2]: _text(parts[1]) for name, parts in of("program")},
         pending={name: tuple(_text(parts[1]).splitlines()) for name, parts in of("pending") if parts[0] == "names"},
+        listening=frozenset(int(name) for name, _ in of("port")),
         has_systemd=any(True for _ in of("systemd")),
     )
 
@@ -202,8 +219,8 @@ def _group(line: str) -> GroupState:
 def _unit(text: str) -> UnitState:
     properties = dict(line.partition("=")[::2] for line in text.splitlines())
     values = [properties.get(name, "") for name in _UNIT_PROPERTIES]
-    load, active, sub, enabled, file, drop_ins, result, reload = values
-    return UnitState(load, active, sub, enabled, file, tuple(drop_ins.split()), result, reload == "yes")
+    load, active, sub, enabled, file, drop_ins, result, reload, restarts = values
+    return UnitState(load, active, sub, enabled, file, tuple(drop_ins.split()), result, reload == "yes", int(restarts or 0))
 
 
 def _text(encoded: str) -> str:

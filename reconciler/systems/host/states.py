@@ -67,7 +67,8 @@ class GroupState:
 class UnitState:
     """A systemd unit, in systemd's own words: ``load`` (loaded, not-found, masked, …), ``active`` (active, inactive, failed, activating),
     ``sub``, ``enabled`` (enabled, disabled, masked, static, …), ``file`` (its FragmentPath, empty when there is none), ``drop_ins`` (further files),
-    ``result`` of its last run. ``needs_reload``: a file of it was changed since systemd read it.
+    ``result`` of its last run. ``needs_reload``: a file of it was changed since systemd read it. ``restarts``: how often systemd has
+    started it again by itself since somebody started it.
     """
 
     load: str
@@ -78,6 +79,7 @@ class UnitState:
     drop_ins: tuple[str, ...] = ()
     result: str = ""
     needs_reload: bool = False
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ class Inquiry:
     """What is to be known of a machine, all of it in one round trip; ``one | other`` asks both.
 
     ``files`` with their content, ``folders`` with the names in them, accounts and groups by name, ``units`` by full name, installed ``packages``,
-    ``programs`` (name or path, and the argument that makes it tell its version), and what waits in the folder ``pending`` (``*.sh``).
+    ``programs`` (name or path, and the argument that makes it tell its version), what waits in the folder ``pending`` (``*.sh``), and
+    on which TCP ``ports`` something listens.
     """
 
     files: frozenset[str] = frozenset()
@@ -96,6 +99,7 @@ class Inquiry:
     packages: frozenset[str] = frozenset()
     programs: frozenset[tuple[str, str]] = frozenset()
     pending: frozenset[str] = frozenset()
+    ports: frozenset[int] = frozenset()
 
     def __or__(self, other: Inquiry) -> Inquiry:
         return Inquiry(*(getattr(self, f.name) | getattr(other, f.name) for f in fields(self)))
@@ -106,7 +110,7 @@ class Facts:
     """The answers: what is absent is not in the mappings.
 
     ``packages``: the version of what is installed. ``programs``: what each one printed, empty when it is there and failed. ``pending``: the names
-    found. ``has_systemd``: whether the machine was booted with it; without, there are no units.
+    found. ``listening``: the ports. ``has_systemd``: whether the machine was booted with it; without, there are no units.
     """
 
     files: Mapping[str, FileState] = field(default_factory=dict)
@@ -117,6 +121,7 @@ class Facts:
     packages: Mapping[str, str] = field(default_factory=dict)
     programs: Mapping[str, str] = field(default_factory=dict)
     pending: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    listening: frozenset[int] = frozenset()
     has_systemd: bool = False
 
 

@@ -166,16 +166,19 @@ def test_drift_is_told_the_way_the_text_tells_it():
 
 
 def test_what_failed_stands_above_what_was_applied():
-    changes = TYPICAL.changes[:3]
-    results = tuple(ChangeOutcome(c, s, w, 0.25) for c, s, w in zip(changes, Status, ("", "boom | <b>", "kv/x was not applied"), strict=True))
+    changes = TYPICAL.changes[:4]
+    why = ("", "boom | <b>", "kv/x was not applied", "its check is critical\nno route to host")
+    results = tuple(ChangeOutcome(c, s, w, 0.25) for c, s, w in zip(changes, Status, why, strict=True))
     report = plan_markdown(TYPICAL, "apply", Outcome(results))
     rows = [line for line in report.split("\n") if line.startswith("| `")]
     assert [re.sub(r"<.*>", "…", row.split(" | ", 2)[2]) for row in rows] == [
         "**failed**: … |",
+        "**not ready**: `its check is critical` |",
         "**not attempted**: `kv/x was not applied` |",
         "applied in 0.2 s |",
     ]
     assert "**Apply incomplete: " in report.split("\n")[3]
+    assert f"```text\n{changes[3].address}: its check is critical\nno route to host\n```" in report
 
 
 @pytest.mark.parametrize("number", [300, 3000])

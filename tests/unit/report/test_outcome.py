@@ -53,6 +53,29 @@ Apply incomplete: 1 added, 0 changed, 0 replaced, 0 deleted, 0 adopted, 0 forgot
     )
 
 
+def test_what_does_not_serve_is_named_with_what_it_said_itself():
+    outcome = Outcome(
+        (
+            result(RECORDED),
+            result(CREATED, Status.NOT_READY, "its check is critical\nno \x1b[31mroute"),
+        )
+    )
+    assert (
+        outcome_text(outcome)
+        == """\
+Applied:
+    ~ kv/b (record only)
+
+Not ready: written, and does not serve:
+    + kv/a (create): its check is critical
+        no \\x1b[31mroute
+
+Apply incomplete: 0 added, 1 changed, 0 replaced, 0 deleted, 0 adopted, 0 forgotten, 0 failed, 0 not attempted, 1 not ready.
+"""
+    )
+    assert outcome.exit_code == 3
+
+
 def test_what_did_not_converge_is_named_with_its_fields():
     outcome = Outcome((result(CREATED),), (NotConverged(CREATED, (FieldChange(("value",), "live", "wanted"),)),))
     assert (
