@@ -77,8 +77,8 @@ class _Judge:
         for hold in left:
             self._leave(live.address, hold)
         old, new = ({a for h in holds for a in self._breaking(h)} - {live.address} for holds in (before, after))
-        if old and new and not left:
-            # it cannot be written before them all, nor after them all
+        if not left and any(first == last or waits_for(first, last, self.edges) for first in {*new, live.address} for last in old):
+            # it cannot be written after what it is to stand on, and all else that it waits for, and before what it stood on
             self._make_way(live, sorted(old | new))
 
     def _leave(self, address: Address, hold: Hold) -> None:

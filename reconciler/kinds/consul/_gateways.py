@@ -98,10 +98,15 @@ def _ingress_stands_on(_name: str, fields: Fields) -> Iterator[Hold]:
 
 
 def _ingress_hinders(_name: str, fields: Fields) -> Iterator[Hold]:
-    # in front of a service that becomes http, a tcp listener may stay
     for _, protocol, services in _listeners(fields):
         if protocol != "tcp":
             yield from speaks(protocol, services)
+            continue
+        # in front of a service that becomes http, a tcp listener may stay, but not once requests are told apart behind it
+        for service in services:
+            behind = frozenset(entry_address(kind, service) for kind in ("service-splitter", "service-router"))
+            what = f"{service} to have neither splitter nor router"
+            yield Hold(behind, what, lambda world, addresses=behind: all(world(a) is None for a in addresses))  # type: ignore[misc]
 
 
 def _without_changing_listeners(live: Fields, wanted: Fields, _parts: frozenset[str]) -> Fields:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 from reconciler.kinds.consul import _checks
@@ -20,7 +20,7 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import ManifestError
 from reconciler.model.importing import Expression, Found
 from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
-from reconciler.model.resource import CONSUL, Desired, Live, SystemType
+from reconciler.model.resource import CONSUL, Desired, Hold, Live, SystemType
 from reconciler.model.value import JSON, Path, Value
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.reader import ConsulReader
@@ -77,7 +77,8 @@ class ExternalService:
         nodes = nodes_with_services(system)
         services = {(name, service["ID"].lower()): (node, service) for name, node in nodes.items() for service in node.get("Services") or ()}
         found = [(want.address, services.get((want.address.identity[0], want.address.identity[1]))) for want in wanted]
-        return [_live(address, *there) for address, there in found if there is not None]
+        takers = {check: w.address for w in wanted if w.desired is not None for check in _checks_on_node(w.address, w.desired.fields)}
+        return [_with_holds(_live(address, *there), takers) for address, there in found if there is not None]
 
     def create_operations(self, order: Order) -> list[Operation]:
         """Written if there is no such service on the node, nor such checks."""
@@ -176,6 +177,23 @@ def _live(address: Address, node: Mapping[str, JSON], service: Mapping[str, JSON
         foreign="lies on the node of a Consul agent, which removes what it does not know" if is_agent(node) else "",
         raw={"Node": node["Node"], "Service": service, "Checks": checks},
     )
+
+
+def _checks_on_node(service: Address, fields: Mapping[str, Value]) -> set[tuple[str, str]]:
+    """The checks of a service by node and ID, of which Consul takes one of each, in any case."""
+    checks = fields.get("checks")
+    return {(service.identity[0], check_id.lower()) for check_id in checks} if isinstance(checks, Mapping) else set()
+
+
+def _with_holds(live: Live, takers: Mapping[tuple[str, str], Address]) -> Live:
+    """A service that has a check which another one is to have must give it up first."""
+    holds: set[Hold] = set()
+    for check in sorted(_checks_on_node(live.address, live.fields)):
+        taker = takers.get(check, live.address)
+        if taker != live.address:
+            what = f"{taker} to have no check {check[1]}"
+            holds.add(Hold(frozenset({taker}), what, lambda w, s=taker, c=check: c not in _checks_on_node(s, w(s) or {})))  # type: ignore[misc]
+    return replace(live, stands_on=frozenset(holds)) if holds else live
 
 
 def _check_operations(order: Order) -> Iterator[Operation]:

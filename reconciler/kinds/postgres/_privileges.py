@@ -1,7 +1,9 @@
 """Privileges of one grantee on one or many objects: what is held, what that means as a specification, and how it is changed.
 
 Where an ACL is NULL, or says what every new object of the type says, nobody has granted anything: then there is no such resource, unless that is
-just what is wanted. So deleting a grant goes back to what Postgres gives by itself, which for PUBLIC may be something (docs/facts.md: Postgres 11).
+just what was applied. Nor is it there for a manifest that wants just that: it would be adopted, and so be retained, with all that it needs, when its
+entry goes, and whether it is would depend on what was there before. So deleting a grant goes back to what Postgres gives by itself, which for PUBLIC
+may be something (docs/facts.md: Postgres 11).
 """
 
 from __future__ import annotations
@@ -49,8 +51,9 @@ class Held:
 
 
 def counts_as_there(held: Held, by_default: Held, fields: Mapping[str, Value], wanted: Wanted) -> bool:
-    """Whether there is such a resource: somebody granted or revoked something, or what is so by default is just what is wanted or recorded."""
-    return held != by_default or any(s.get("privileges") == fields["privileges"] for s in specifications(wanted))
+    """Whether there is such a resource: somebody granted or revoked something, or what is so by default is just what was applied."""
+    applied = wanted.record.specification if wanted.record is not None else {}
+    return held != by_default or applied.get("privileges") == fields["privileges"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ out keeps its old value. The row that Postgres makes for who creates a role by C
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Final, LiteralString
 
 from reconciler.kinds.postgres import _rights
+from reconciler.kinds.postgres._circles import against_circles
 from reconciler.kinds.postgres._on_server import OnServer
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
@@ -66,7 +68,10 @@ class DatabaseMembership(OnServer):
         """One statement for all."""
         by_pair = {w.address.segments[1:]: w for w in wanted}
         rows = _rows(system, by_pair)
-        return [live for row in rows if (live := _live(row, by_pair[row["role"], row["member"]])) is not None]
+        found = {live.address: live for row in rows if (live := _live(row, by_pair[row["role"], row["member"]])) is not None}
+        declared = {w.address for w in wanted if w.desired is not None}
+        holds = against_circles(declared & found.keys(), found.keys() - declared, declared - found.keys())
+        return [replace(live, stands_on=holds.get(address, frozenset())) for address, live in found.items()]
 
     def create(self, system: Postgres, order: Order) -> Made:
         """One GRANT that states every option."""

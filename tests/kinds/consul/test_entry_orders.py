@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.engine.operations import Options
+from reconciler.engine.operations import plan as planned
+
 L7 = {"permissions": [{"action": "allow", "http": {"path_prefix": "/"}}]}
 
 
@@ -161,3 +164,22 @@ def test_from_http_to_tcp_while_the_service_is_exported(run, consul):
     run(defaults("web", "http"), splitter("web", "v1"), resolver("web", "v1"), exported)
     run({**exported, "Services": [{"Name": "web", "Consumers": [{"Peer": "q"}]}]}, defaults("web", "tcp"))
     run(destroy=True)
+
+
+def test_requests_are_told_apart_once_the_listener_in_front_is_gone_or_speaks_http(run):
+    run(defaults("web", "tcp"), ingress("tcp", "web"))
+    run(defaults("web", "http"), router("web", "web"))
+    run(defaults("web", "tcp"), ingress("tcp", "web"))
+    plan = run(defaults("web", "http"), splitter("web", "one"), resolver("web", "one"), router("web", "web"), ingress("http", "web"))
+    assert not any(c.stands_aside for c in plan.changes)
+    run(defaults("web", "tcp"), ingress("tcp", "web"))
+
+
+def test_routing_behind_somebody_elses_tcp_listener_is_refused(run, tool, consul):
+    run(defaults("web", "http"))
+    consul.put("/v1/config", {"Kind": "service-defaults", "Name": "web", "Protocol": "tcp"})
+    consul.put("/v1/config", ingress("tcp", "web"))
+    with tool.connections({"config_entries": [defaults("web", "http"), router("web", "web")]}) as connections:
+        (refusal,) = planned(connections, Options()).refusals
+    assert str(refusal.address) == "config-entry/service-router/web"
+    assert "ingress-gateway/in, which this manifest does not own, needs web to have neither splitter nor router" in refusal.what

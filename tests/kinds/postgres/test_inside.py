@@ -93,6 +93,19 @@ def test_what_is_in_a_database_that_stays_is_taken_away_and_what_it_came_with_pu
     assert mesh.plan(manifest()).is_empty
 
 
+def test_an_entry_that_says_what_is_so_by_default_goes_with_the_others_and_keeps_nothing(mesh):
+    by_default = manifest(
+        grants={WHO: {"schema public": []}, "PUBLIC": {"database": ["CONNECT", "TEMPORARY"]}},
+        default_privileges={"none": {"owner": "own", "on": "tables", "to": "PUBLIC", "privileges": []}},
+    )
+    mesh.apply_all(manifest())
+    assert set(actions(mesh.apply_all(by_default)).values()) == {Action.CREATE}
+    assert mesh.plan(by_default).is_empty and mesh.drift(by_default).is_empty
+    mesh.destroy(by_default)
+    assert mesh.sql("SELECT rolname FROM pg_roles WHERE oid >= 16384") == []
+    assert mesh.sql(f"SELECT 1 FROM pg_database WHERE datname = '{DB}'") == []
+
+
 def test_what_others_granted_is_revoked_in_their_name_and_nobody_elses_is(mesh):
     mesh.apply_all(manifest())
     mesh.sql("CREATE TABLE t (); CREATE ROLE lead; GRANT ALL ON t TO lead WITH GRANT OPTION", DB)
