@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,17 @@ if TYPE_CHECKING:
     from tests.servers.postgres import PostgresServer
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """One seed for the random pairs of manifests of this run, in all of its workers, which inherit it."""
+    os.environ.setdefault("PAIRS_SEED", str(secrets.randbits(32)))
+
+
+def pytest_report_header() -> str:
+    """Without a seed a failure could not be repeated."""
+    return f"PAIRS_SEED={os.environ['PAIRS_SEED']}"
+
 
 # how long an example takes says how busy the machine is, and nothing of the program
 settings.register_profile("untimed", deadline=None)

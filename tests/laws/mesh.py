@@ -46,6 +46,7 @@ class Mesh:
     postgres: PostgresServer
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    policies_read: dict[tuple[str, int], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         two_pairs()  # for specimens that read a key from a file
