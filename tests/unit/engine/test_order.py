@@ -148,3 +148,34 @@ def test_letting_go_never_closes_a_circle(holds, kept):
     ]
     plan = world.plan(*then)
     assert sorted(run(plan)) == sorted(str(c.address).removeprefix("thing/") for c in plan.changes)
+
+
+def test_what_is_in_vain_without_something_is_taken_away_until_there_is_that():
+    """A link whose grant comes later: the entry is not changed by the manifest, and is written all the same."""
+    world = World()
+    grants, link = desired("grants", {"may": "no"}), desired("link", {"services": "db"}, frozenset({"grants"}))
+    granted = Hold(frozenset({address("grants")}), "the grant", lambda w: (w(address("grants")) or {}).get("may") == "yes", "db")
+    world.apply(grants, link)
+    link = replace(link, stands_on=frozenset({granted}))
+    world.live[address("link")] = replace(world.live[address("link")], stands_on=frozenset({granted}), can_stand_aside=True)
+    assert world.plan(grants, link).is_empty
+    plan = world.plan(replace(grants, fields={"may": "yes"}), link)
+    _, stood = plan.changes
+    assert (stood.stands_aside, stood.without, stood.fields, plan.refusals) == (True, frozenset({"db"}), (), ())
+    assert "db is gone for a moment" in stood.warning
+    assert run(plan) == ["grants", "link"]
+    # a part of the plan takes it along
+    partial = world.plan(replace(grants, fields={"may": "yes"}), link, scope=Scope(("thing/grants",)))
+    assert [str(c.address) for c in partial.changes if c.stands_aside] == ["thing/link"]
+    # what drops the link anyway has nothing to wait for, and what does not change the grant neither
+    dropped = replace(link, fields={"services": ""}, stands_on=frozenset())
+    assert not any(c.stands_aside for c in world.plan(replace(grants, fields={"may": "yes"}), dropped).changes)
+    assert not any(c.stands_aside for c in world.plan(replace(grants, fields={"may": "not yet"}), link).changes)
+    # taking the grant away is not hindered
+    world.apply(replace(grants, fields={"may": "yes"}), link)
+    assert world.plan(grants, link).refusals == ()
+    # where it cannot be written, that is said
+    world.edit("grants", may="no")
+    world.live[address("link")] = replace(world.live[address("link")], stands_on=frozenset({granted}), can_stand_aside=False)
+    (warned,) = world.plan(replace(grants, fields={"may": "yes"}), link).changes
+    assert "thing/link does not notice it for db" in warned.warning
