@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +34,7 @@ class ArchiveChoice:
     path: Path
     password_file: Path | None
     password_env: str | None
+    left_by_set_up: bool = True
 
     def password(self, *, new: bool = False) -> Secret:
         """From the options, else for this node's archive from set-up, else from who sits at the terminal. ``new``: typed twice.
@@ -47,6 +48,10 @@ class ArchiveChoice:
             raise ReconcilerError(f"there is no password for {self.path}, and no terminal to ask on: give --password-file or --password-env")
         return Secret(_typed_twice(self.path) if new else _typed(self.path))
 
+    def new_password(self) -> Secret:
+        """From the options, else typed twice; never the one that set-up left. Raises ReconcilerError where there is none."""
+        return replace(self, path=self.path.absolute(), left_by_set_up=False).password(new=True)
+
     def _given(self) -> Secret | None:
         from reconciler.systems.secret_sources import resolve
 
@@ -54,7 +59,7 @@ class ArchiveChoice:
             return resolve(SecretSource("file", str(self.password_file)), Path(), os.environ)
         if self.password_env is not None:
             return resolve(SecretSource("env", self.password_env), Path(), os.environ)
-        return this_node().password() if self.path == node.ARCHIVE else None
+        return this_node().password() if self.path == node.ARCHIVE and self.left_by_set_up else None
 
     def open(self) -> Archive:
         """The archive, opened. The file is looked at before anybody is asked for a password. Raises ReconcilerError."""

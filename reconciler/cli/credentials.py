@@ -12,6 +12,7 @@ import click
 
 from reconciler.cli.archive_options import ArchiveChoice, consul_of_the_environment, takes_archive
 from reconciler.cli.options import Choices, takes_choices
+from reconciler.cli.regenerate import command as regenerate
 from reconciler.cli.streams import emit, is_terminal, paint_for, say, warn
 from reconciler.credentials import node
 from reconciler.model.errors import ReconcilerError
@@ -31,6 +32,9 @@ def command() -> None:
     option, or for this node's archive from the file that set-up left in /var/lib/service-discover, or is asked for. Nothing of the content is ever
     written to disk.
     """
+
+
+command.add_command(regenerate)
 
 
 @command.command(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.credentials.archive import ACL_TOKEN, CA, CA_KEY, GOSSIP_KEY, Archive
+from reconciler.credentials.archive import ACL_TOKEN, CA, CA_KEY, GOSSIP_KEY, Archive, Member
 from reconciler.credentials.certificates import key_fits, read_ca
 from reconciler.credentials.checks import is_gossip_key
 from reconciler.credentials.opening import open_archive, read_bounded, seal, within
@@ -66,25 +66,27 @@ class NotWritten(Incomplete):
         self.secret = secret
 
 
-def read_materials(ca: Path, ca_key: Path, gossip_key: Path | None, configuration: Path) -> Materials:
-    """The parts of an archive from files; without ``gossip_key`` it is ``encrypt`` of an agent's ``configuration`` in JSON.
+def read_materials(ca: Path, ca_key: Path | Member, gossip_key: Path | None, configuration: Path) -> Materials:
+    """The parts of an archive from files, the CA's key perhaps from another archive; without ``gossip_key`` it is ``encrypt`` of an agent's
+    ``configuration`` in JSON.
 
     Raises ReconcilerError, with the option to give, for what is not there or does not fit together.
     """
     certificate = _part(ca, "the CA certificate", "--ca")
-    key = _part(ca_key, "the CA's key", "--ca-key")
+    key = ca_key.bytes if isinstance(ca_key, Member) else _part(ca_key, "the CA's key", "--ca-key")
     try:
         authority = read_ca(certificate)
     except ReconcilerError as error:
         raise ReconcilerError(f"{ca} {error}: give the CA certificate with --ca") from None
     if not authority.is_ca:
         raise ReconcilerError(f"{ca} is the certificate of {authority.subject}, which is no CA: give the CA certificate with --ca")
+    key_name = "the key in the archive" if isinstance(ca_key, Member) else str(ca_key)
     try:
         fits = key_fits(authority, key)
     except ReconcilerError as error:
-        raise ReconcilerError(f"{ca_key} {error}: give the CA's key with --ca-key") from None
+        raise ReconcilerError(f"{key_name} {error}: give the CA's key with --ca-key") from None
     if not fits:
-        raise ReconcilerError(f"{ca_key} is not the key of {ca}: give both of one CA with --ca and --ca-key")
+        raise ReconcilerError(f"{key_name} is not the key of {ca}: give both of one CA with --ca and --ca-key")
     gossip = _part(gossip_key, "the gossip key", "--gossip-key").strip() if gossip_key else _encrypt_of(configuration)
     if not is_gossip_key(gossip):
         raise ReconcilerError(f"the gossip key in {gossip_key or configuration} is not 16, 24 or 32 bytes in base64: give it with --gossip-key")
@@ -130,7 +132,7 @@ def bootstrap(settings: ConsulSettings, materials: Materials, target: Path, pass
     Raises BootstrappedBefore, and NotWritten when the token was made and only the archive is missing; else whatever went wrong, with nothing changed.
     """
     host, waiting = LocalHost(), pending(target)
-    with Consul(_with_token(settings, None)) as consul:
+    with Consul(with_token(settings, None)) as consul:
         consul.identity()
         resumed = waiting.exists()
         if resumed:
@@ -158,7 +160,7 @@ def _token(consul: Consul, secret: Secret, waiting: Path, *, resumed: bool) -> d
         made: dict[str, Any] = bootstrap_acls(consul, secret)
     except (BootstrappedBefore, OutcomeUnknown) as fault:
         unknown = isinstance(fault, OutcomeUnknown)
-        found = _accepted(consul.settings, secret) if resumed or unknown else None
+        found = accepted(consul.settings, secret) if resumed or unknown else None
         if found is not None:
             return found
         if resumed and not unknown:
@@ -173,13 +175,14 @@ def _token(consul: Consul, secret: Secret, waiting: Path, *, resumed: bool) -> d
     return made
 
 
-def _accepted(settings: ConsulSettings, secret: Secret) -> dict[str, Any] | None:
+def accepted(settings: ConsulSettings, secret: Secret) -> dict[str, Any] | None:
+    """The token with this secret, as Consul has it; None where it does not know it, or cannot be asked."""
     # Where it cannot be asked, what happened before is what is to be told.
-    with Consul(_with_token(settings, secret)) as consul, suppress(SystemFault):
+    with Consul(with_token(settings, secret)) as consul, suppress(SystemFault):
         return consul.self_token()
     return None
 
 
-def _with_token(settings: ConsulSettings, token: Secret | None) -> ConsulSettings:
+def with_token(settings: ConsulSettings, token: Secret | None) -> ConsulSettings:
     """The same connection with another token, or none."""
     return replace(settings, token=token, token_from="")

@@ -13,6 +13,8 @@ from reconciler.systems.consul.faults import denied
 from reconciler.systems.consul.http import encoded
 
 _NO_LONGER: Final = re.compile(r"ACL bootstrap no longer allowed(?: \(reset index: (\d+)\))?")
+_ANOTHER_INDEX: Final = re.compile(r"Invalid bootstrap reset index \(specified \d+, reset index: (\d+)\)")
+_NO_UUID: Final = Secret("a secret that is none, so that no token can be made of it")
 
 
 class BootstrappedBefore(Rejected):
@@ -38,3 +40,26 @@ def bootstrap_acls(consul: Consul, secret: Secret) -> JSON:
     if found is None:
         raise denied(text, reply.request, consul.settings)
     raise BootstrappedBefore(consul.settings.address, int(found[1]) if found[1] else None)
+
+
+def reset_index(consul: Consul) -> int:
+    """What Consul wants to see in ``acl-bootstrap-reset``. Asking makes no token, but takes a file away that has the right index already.
+
+    Raises Rejected when the cluster was never bootstrapped, or another SystemFault.
+    """
+    where = f"Consul at {consul.settings.address}"
+    # twice: a file with the right index is taken away before Consul looks at the secret
+    for _ in range(2):
+        try:
+            bootstrap_acls(consul, _NO_UUID)
+        except BootstrappedBefore as before:
+            if before.reset_index is None:
+                raise Rejected(f"{where} does not say its reset index: see whether it is a server of the primary datacenter") from None
+            return before.reset_index
+        except Rejected as rejected:
+            found = _ANOTHER_INDEX.search(str(rejected))
+            if found is not None:
+                return int(found[1])
+            if "uuid" not in str(rejected).lower():
+                raise
+    raise Rejected(f"the ACLs of {where} were never bootstrapped, so there is nothing to reset: reconciler credentials bootstrap")
