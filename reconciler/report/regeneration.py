@@ -34,7 +34,7 @@ def steps_text(
     lines += [f"  {len(STEPS[way]) + 1}. list the older tokens that may do everything{fate}", ""]
     if way == "whole":
         lines += [
-            "While this runs the mesh is DOWN. It takes some minutes. The CA, the gossip key and the management token are new afterwards, so every",
+            "While this runs the mesh is DOWN. It takes some minutes. Afterwards the CA, the archive's gossip key and the token are new, so every",
             "other node of the mesh must be set up again, and stays cut off until then.",
         ]
         if servers > 1:

@@ -8,6 +8,7 @@ import socketserver
 import stat
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,13 +25,16 @@ _SCRIPT = '#!/bin/sh\nPYTHONPATH={root} exec {python} -m tests.credentials.{modu
 
 
 class MeshServer:
-    """A context manager. ``home``, ``configuration`` and ``data`` are its folders; ``token`` is the management token, ``members`` the archive's."""
+    """A context manager. ``home``, ``configuration`` and ``data`` are its folders, ``members`` what its archive holds. ``look`` is called whenever a
+    stand-in has Consul stopped or started.
+    """
 
     def __init__(self, folder: Path, consul: ConsulServer | None = None) -> None:
         self.consul = consul or ConsulServer(bootstrapped=False, persistent=True)
         self.folder, self.home, self.configuration, self.programs = folder, folder / "home", folder / "configuration", folder / "bin"
         self.archive = self.configuration / ARCHIVE
         self.members: dict[str, bytes] = {}
+        self.look: Callable[[], object] = lambda: None
         self._control = _Control(str(folder / "control"), self)
 
     def __enter__(self) -> Self:
@@ -140,6 +144,7 @@ class _Request(socketserver.StreamRequestHandler):
         server = self.server
         assert isinstance(server, _Control)
         consul = server.mesh_server.consul
+        server.mesh_server.look()
         verb = self.rfile.readline().decode().strip()
         if verb == "stop":
             consul.kill()

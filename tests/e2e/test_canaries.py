@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.credentials.archive import ACL_TOKEN, CA, CA_KEY, GOSSIP_KEY
+from reconciler.credentials.opening import open_archive
+from reconciler.model.secret import Secret
 from tests.credentials.archives import PASSWORD, contents, sealed, tar
 from tests.credentials.archives import write as write_archive
+from tests.credentials.mesh_server import NEW_PASSWORD, MeshServer
 from tests.e2e.broken import PLACES
 from tests.e2e.canaries import Evidence, canary, known, mark
 from tests.e2e.command import Command
@@ -294,6 +297,36 @@ def test_nothing_of_new_credentials_is_seen(reconciler, tmp_path):
     key = members[CA_KEY].decode().splitlines()[1][PRIVATE]
     secrets = {"SecretID": secret_id, "password": PASSWORD, "gossip key": members[GOSSIP_KEY].decode(), "CA key": key}
     assert b"on_a_mesh_node" in evidence.all("process list")
+    assert evidence.search([known(name, value) for name, value in secrets.items()]) == []
+
+
+@pytest.mark.parametrize("way", [(), ("--acl-only",)], ids=["whole", "acl-only"])
+def test_nothing_of_regenerated_credentials_is_seen(tmp_path, way):
+    evidence = Evidence()
+    with MeshServer(tmp_path) as mesh:
+
+        def look(_=None):
+            evidence.add("process list", *command_lines())
+            for path in mesh.configuration.glob("*.tar.gpg*"):
+                evidence.add("file", path.read_bytes())
+
+        mesh.look = look
+        with CountingProxy(mesh.consul.address, before=look) as proxy:
+            command = mesh.command(CONSUL_HTTP_ADDR=proxy.address)
+            regenerate = ("credentials", "regenerate", *way, "--password-file", "new-password", "--yes", "--revoke-old", *mesh.options)
+            (tmp_path / "mishap").write_text("fail ldap")
+            for run in (command(*regenerate, "--dry-run", expect=0), command(*regenerate), command(*regenerate), command(*regenerate, "--no-such")):
+                evidence.add("output", run.out, run.err)
+        look()
+        evidence.add("file", (tmp_path / "calls").read_bytes() if not way else b"")
+        evidence.add("log of Consul", mesh.consul.log_text())
+        made = open_archive(mesh.archive, Secret(NEW_PASSWORD))
+    assert b"setup-wizard" in evidence.all("process list") or way
+    secrets = {"SecretID": made.secret_id().reveal(), "old SecretID": mesh.consul.token, "password": NEW_PASSWORD, "old password": PASSWORD}
+    for name, members in {"": {m.name: m.bytes for m in made.members.values()}, "old ": mesh.members}.items():
+        secrets[f"{name}gossip key"] = members[GOSSIP_KEY].decode()
+        secrets[f"{name}CA key"] = members[CA_KEY].decode().splitlines()[1][PRIVATE]
+    assert b'"done": [' in evidence.all("file")
     assert evidence.search([known(name, value) for name, value in secrets.items()]) == []
 
 
