@@ -89,8 +89,13 @@ def _verifies(verifier: str, password: str) -> bool:
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """What only one of two meanings has, a line for each thing."""
-    ours, others = ({f"{section}: {text}" for section, rows in meant.items() for text in _texts(rows)} for meant in (one, other))
+    ours, others = lines(one), lines(other)
     return [*(f"- {line}" for line in sorted(ours - others)), *(f"+ {line}" for line in sorted(others - ours))]
+
+
+def lines(found: dict[str, Any]) -> set[str]:
+    """A line for each thing in each section."""
+    return {f"{section}: {text}" for section, rows in found.items() for text in _texts(rows)}
 
 
 def _texts(rows: Any) -> list[str]:
@@ -98,7 +103,7 @@ def _texts(rows: Any) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _consul(mesh: Mesh) -> dict[str, Any]:
