@@ -3,77 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import subprocess
 import time
 
 import pytest
 
-from tests.servers.machine_runner import HERE
+from tests.servers.gateway_by_hand import GATEWAY, SERVICE, GatewayByHand, declare
 from tests.servers.postgres import installation
 from tests.servers.sidecar import Sidecar
 
 pytestmark = [pytest.mark.systemd, pytest.mark.envoy]
 
-_GATEWAY, _SERVICE = "carbonio-gateway", "carbonio-files-db"
-_FOLDER = "/etc/carbonio/gateway/service-discover"
-_RULES = {
-    "key_prefix": {f"{_GATEWAY}/": {"policy": "read"}},
-    "node_prefix": {"": {"policy": "read"}},
-    "service": {_GATEWAY: {"policy": "write"}, _SERVICE: {"policy": "write"}},
-}
-_UNIT = f"""\
-[Unit]
-Description=Gateway for external services
-Requires=network-online.target
-After=network-online.target
-
-[Service]
-Type=simple
-ExecStart=/usr/bin/consul connect envoy -token-file {_FOLDER}/token -admin-bind localhost:0 -gateway=terminating -register \\
-    -service {_GATEWAY} -ignore-envoy-compatibility
-Restart=on-failure
-RestartSec=15
-User={_GATEWAY}
-KillMode=process
-KillSignal=SIGKILL
-LimitNOFILE=65536
-TimeoutSec=120
-TimeoutStopSec=120
-
-[Install]
-WantedBy=multi-user.target
-"""
-
 
 def _intention(mesh, action):
-    mesh.put("/v1/config", {"Kind": "service-intentions", "Name": _SERVICE, "Sources": [{"Name": "client", "Action": action}]})
+    mesh.put("/v1/config", {"Kind": "service-intentions", "Name": SERVICE, "Sources": [{"Name": "client", "Action": action}]})
 
 
 @contextlib.contextmanager
 def _gateway(node):
     """The steps of the guide on the host, and their way back."""
-    mesh, machine = node.server, node.machine
-    policy = mesh.put("/v1/acl/policy", {"Name": f"{_GATEWAY}-{node.name}", "Rules": json.dumps(_RULES)})
-    token = mesh.put("/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]})
-    before = machine.snapshot()
-    machine.run("groupadd", "--system", _GATEWAY)
-    machine.run("useradd", "--system", "--no-create-home", f"--gid={_GATEWAY}", "--shell=/sbin/nologin", _GATEWAY)
-    machine.write(f"{_FOLDER}/token", token["SecretID"], mode="0600")
-    machine.run("chown", "--recursive", f"{_GATEWAY}:{_GATEWAY}", "/etc/carbonio/gateway")
-    machine.write("/lib/systemd/system/carbonio-gateway.service", _UNIT)
-    machine.run("systemctl", "daemon-reload")
-    machine.run("systemctl", "enable", "--quiet", "--now", _GATEWAY)
+    before = node.machine.snapshot()
+    by_hand = GatewayByHand.set_up(node, policy=f"{GATEWAY}-{node.name}")
     try:
         yield
     finally:
-        machine.run("systemctl", "disable", "--quiet", "--now", _GATEWAY)
-        machine.run("rm", "-r", "/lib/systemd/system/carbonio-gateway.service", "/etc/carbonio")
-        machine.run("userdel", _GATEWAY)
-        machine.run("systemctl", "daemon-reload")
-        machine.run("systemctl", "reset-failed", _GATEWAY)  # so SIGKILL, as in the guide, leaves it; and the name stays known
-    changes = machine.snapshot().since(before)
+        by_hand.undo()
+    changes = node.machine.snapshot().since(before)
     assert changes == []
 
 
@@ -109,16 +65,10 @@ def _refused(answer):
     return answer.returncode != 0 and "server closed the connection unexpectedly" in answer.stderr
 
 
-def _declare(mesh, postgres):
-    external = {"ID": _SERVICE, "Service": _SERVICE, "Port": postgres.port}
-    mesh.put("/v1/catalog/register", {"Node": "external-files-db-node", "Address": HERE, "NodeMeta": {"external-node": "true"}, "Service": external})
-    mesh.put("/v1/config", {"Kind": "terminating-gateway", "Name": _GATEWAY, "Services": [{"Name": _SERVICE}]})
-
-
 def test_psql_goes_through_sidecar_and_gateway_while_the_intention_allows_it(mesh, gateway_node, postgres18):
-    _declare(mesh, postgres18)
+    declare(gateway_node, postgres18.port)
     _intention(mesh, "allow")
-    with _gateway(gateway_node), Sidecar(mesh, _SERVICE) as sidecar:
+    with _gateway(gateway_node), Sidecar(mesh, SERVICE) as sidecar:
         answer = _until(postgres18, sidecar, _reached)
         # Postgres sees the gateway, not the client
         assert answer.stdout.strip() == gateway_node.machine.address
@@ -126,7 +76,7 @@ def test_psql_goes_through_sidecar_and_gateway_while_the_intention_allows_it(mes
         _until(postgres18, sidecar, _refused)
         _intention(mesh, "allow")
         _until(postgres18, sidecar, _reached)
-    assert set(gateway_node.services()) == {_GATEWAY}  # which nobody deregisters
+    assert set(gateway_node.services()) == {GATEWAY}  # which nobody deregisters
     gateway_node.wipe()
     assert gateway_node.services() == {}
 
@@ -137,15 +87,15 @@ def _listens(address, port):
 
 
 def test_two_gateways_of_one_name_on_two_hosts(mesh, gateway_node, second_gateway_node, postgres18):
-    _declare(mesh, postgres18)
+    declare(gateway_node, postgres18.port)
     nodes = (gateway_node, second_gateway_node)
     with _gateway(gateway_node), _gateway(second_gateway_node):
         deadline = time.monotonic() + 30
         while not all(_listens(node.machine.address, 8443) for node in nodes):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        registered = mesh.get(f"/v1/catalog/service/{_GATEWAY}")
-        assert {(one["Node"], one["ServiceID"], one["ServicePort"]) for one in registered} == {(node.name, _GATEWAY, 8443) for node in nodes}
+        registered = mesh.get(f"/v1/catalog/service/{GATEWAY}")
+        assert {(one["Node"], one["ServiceID"], one["ServicePort"]) for one in registered} == {(node.name, GATEWAY, 8443) for node in nodes}
     assert not any(_listens(node.machine.address, 8443) for node in nodes)
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from reconciler.model.address import Address
 from reconciler.model.kind import Permission, Wanted
 from reconciler.model.resource import Desired, Live, SystemType
-from reconciler.systems.host import Facts, Host, Inquiry
+from reconciler.systems.host import Facts, FileState, Host, Inquiry
 
 
 class OnMachine:
@@ -58,3 +58,9 @@ def once(desired: Iterable[Desired]) -> Iterator[Desired]:
         if one.address not in seen:
             seen.add(one.address)
             yield one
+
+
+def version(state: FileState) -> str:
+    """When it was written, in ns since 1970, and which file of that name it is."""
+    inode, _, modified = state.witness
+    return f"{modified}-{inode}"

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 from reconciler.kinds.host import _token_files
 from reconciler.kinds.host._contents import content_of
 from reconciler.kinds.host._gateway import owners, processes
-from reconciler.kinds.host._machine import OnMachine, as_written, path_of
+from reconciler.kinds.host._machine import OnMachine, as_written, path_of, version
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import AclToken
 from reconciler.model.address import Address
@@ -102,7 +102,7 @@ class HostFile(OnMachine):
             path_of(order.address), _bytes(order.fields), owner=order.fields.get("owner"), group=order.fields.get("group"),
             mode=order.fields["mode"], exclusive=exclusive, replacing=order.live.witness if order.live and not exclusive else None,
         )  # fmt: skip
-        return Made(None, list(state.witness), {"version": _version(state)})
+        return Made(None, list(state.witness), {"version": version(state)})
 
 
 KIND = HostFile()
@@ -172,7 +172,7 @@ def _live(want: Wanted, state: FileState) -> Live:
         "mode": state.mode,
     }
     foreign = f"is {state.special}, not a file" if state.special else ""
-    return Live(want.address, fields, witness=list(state.witness), foreign=foreign, outputs={"version": _version(state)})
+    return Live(want.address, fields, witness=list(state.witness), foreign=foreign, outputs={"version": version(state)})
 
 
 def _content(state: FileState, key: str, *, shown: bool) -> Value:
@@ -181,9 +181,3 @@ def _content(state: FileState, key: str, *, shown: bool) -> Value:
         return Hidden(state.why)
     text = state.content.decode("utf-8", "surrogateescape")
     return Secret(text.removesuffix("\n")) if key == "token" else text if shown else Secret(text)
-
-
-def _version(state: FileState) -> str:
-    """When it was written, in ns since 1970, and which file of that name it is."""
-    inode, _, modified = state.witness
-    return f"{modified}-{inode}"

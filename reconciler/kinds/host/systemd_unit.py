@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 from reconciler.kinds.host import _fitness
 from reconciler.kinds.host._gateway import Process, processes
-from reconciler.kinds.host._machine import OnMachine
+from reconciler.kinds.host._machine import OnMachine, version
 from reconciler.kinds.host._serving import journal, lack
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
@@ -70,8 +70,9 @@ class SystemdUnit(OnMachine):
             )  # fmt: skip
 
     def asks(self, wanted: Sequence[Wanted]) -> Inquiry:
-        """By their full names; and whether the machine is fit for them."""
-        units = Inquiry(units=frozenset(w.address.segments[1] for w in wanted))
+        """By their full names; what one that nobody has recorded would read; and whether the machine is fit for them."""
+        read = (path for w in wanted if w.record is None and w.desired is not None for path in w.desired.fields["reads"])
+        units = Inquiry(units=frozenset(w.address.segments[1] for w in wanted), files=frozenset(read))
         return reduce(or_, [_fitness.asked(w.desired.entry) for w in wanted if w.desired is not None], units)
 
     def findings(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Finding]:
@@ -83,7 +84,7 @@ class SystemdUnit(OnMachine):
         for want in wanted:
             state = facts.units.get(want.address.segments[1])
             if state is not None and _is_there(want, state):
-                yield Live(want.address, _fields(want, state), notice=_drop_ins(state))
+                yield Live(want.address, _fields(want, state, facts), notice=_drop_ins(state))
 
     def create(self, system: Host, order: Order) -> Made:
         """Enabled, and started anew: what a killed run began may run with what there was before."""
@@ -127,17 +128,25 @@ def _is_there(want: Wanted, state: UnitState) -> bool:
         return False
     idle = state.active in _IDLE and state.enabled in _OFF and state.load != "masked"
     claimed = want.record is not None and want.record.state is State.CLAIMING
-    if claimed and state.file == told.get("file"):
+    if claimed and _same_file(str(told.get("file")), state.file):
         return state.active == "active" and state.enabled == "enabled"  # what a killed run began is done again from its beginning
     ours = want.record is not None
-    return ours or not (idle and state.file == told.get("file"))
+    return ours or not (idle and _same_file(str(told.get("file")), state.file))
 
 
-def _fields(want: Wanted, state: UnitState) -> dict[str, Value]:
-    last = want.record.specification.get("reads") if want.record else None
-    if last is None and want.desired is not None:
-        last = want.desired.fields.get("reads")
-    return {"file": state.file, "enabled": "masked" if state.load == "masked" else state.enabled, "active": state.active, "reads": last}
+def _fields(want: Wanted, state: UnitState, facts: Facts) -> dict[str, Value]:
+    """One that was not started by us has read what is there: nothing tells otherwise."""
+    told = want.desired.fields if want.desired else want.record.specification if want.record else {}
+    reads = want.record.specification.get("reads") if want.record else None
+    if reads is None and want.desired is not None:
+        reads = {path: version(facts.files[path]) for path in want.desired.fields["reads"] if path in facts.files}
+    file = next((path for path in (told.get("file"),) if isinstance(path, str) and _same_file(path, state.file)), state.file)
+    return {"file": file, "enabled": "masked" if state.load == "masked" else state.enabled, "active": state.active, "reads": reads}
+
+
+def _same_file(one: str, other: str) -> bool:
+    """/lib is /usr/lib, and systemd names the one or the other."""
+    return one.removeprefix("/usr") == other.removeprefix("/usr") if "/local/" not in one else one == other
 
 
 def _drop_ins(state: UnitState) -> str:
