@@ -144,7 +144,7 @@ def tell(story: Story, stage: Stage, client: Client) -> None:
     )
     client.is_refused(within_s=5)
     story.run("plan", *_FILES)
-    story.step("Apply", "Policy, token, account, folder, token file, unit, registration, KV, role and database, each after what it needs.")
+    story.step("Apply", "Each is made after what it needs. At the end it waits until the gateway serves, some ten seconds.")
     story.run("apply", "--auto-approve", *_FILES)
     client.gets(stage.first, within_s=5)  # the apply has ended, so the gateway serves
     story.run("plan", "--detailed-exitcode", *_FILES)

@@ -153,13 +153,14 @@ def test_every_rule_of_refusal_is_explained():
     assert explained == rules
 
 
-def test_what_the_readme_shows_is_about_the_example():
-    example = {str(a) for a in declare(load([ROOT / "examples" / "01-external-postgres" / "manifest.yaml"]))}
+def test_what_the_readme_shows_is_about_the_examples():
+    example, gateway = ({str(a) for a in declare(load([ROOT / "examples" / n / "manifest.yaml"]))} for n in ("01-external-postgres", "07-gateway"))
     consoles = "".join(b.text for b in blocks(README) if b.language == "console")
     shown = re.findall(r"^ *[+~-] (\S+/\S+)", consoles, re.MULTILINE)
     assert len(shown) > 5
-    assert set(shown) <= example
+    assert set(shown) <= example | gateway
     assert f"Plan: {len(example)} to add, " in consoles
+    assert f"Plan: {len(gateway)} to add, " in consoles
     assert f"{len(example) - 1} deleted" in consoles
 
 
