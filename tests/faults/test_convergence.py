@@ -10,10 +10,10 @@ import pytest
 from reconciler.engine.operations import Options, apply
 from reconciler.model.outcome import Status
 from tests.faults.killing import finish, towards
-from tests.laws.specimens import SPECIMENS
+from tests.laws.specimens import ANYWHERE
 from tests.servers.counting_proxy import CountingProxy
 
-EVERY = [pytest.param(s, id=s.__name__) for s in SPECIMENS]
+EVERY = [pytest.param(s, id=s.__name__) for s in ANYWHERE]
 every_kind = pytest.mark.parametrize("specimen", EVERY, indirect=True)
 
 

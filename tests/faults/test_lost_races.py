@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.model.outcome import Status
 from tests.faults.killing import towards
-from tests.laws.specimens import SPECIMENS
+from tests.laws.specimens import ANYWHERE
 from tests.servers.counting_proxy import CountingProxy
 
 ACL = ("acl-policy", "acl-role", "acl-token")
@@ -24,7 +24,7 @@ UNTIL_THE_LAST_MOMENT = ("config-entry", "external-node", "external-service", "k
 
 
 def of(kinds):
-    return [pytest.param(s, id=s.__name__) for s in SPECIMENS if s("x").kind.startswith(kinds)]
+    return [pytest.param(s, id=s.__name__) for s in ANYWHERE if s("x").kind.startswith(kinds)]
 
 
 @pytest.fixture

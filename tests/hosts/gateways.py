@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.e2e.command import Command, Run
+from tests.servers.idle import IDLE
 from tests.servers.mesh_node import MeshNode
 
 Manifest = dict[str, Any]
-
-STAYS = "/usr/local/bin/stays"
-"""A program on the machine that does nothing, for gateways whose process is not what is tested."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Gateways:
             tokens[name] = {"policies": [name]}
             process = {"host": "gateway", "token": name, "envoy_version_check": False}
             if not serves:
-                process["consul_binary"] = STAYS
+                process["consul_binary"] = IDLE
             if len(names) > 1 or first_port != 8443:
                 process["address"] = f"{self.node.machine.address}:{first_port + number}"
             gateways[name] = {"services": {service: {}}, "process": process}

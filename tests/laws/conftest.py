@@ -8,14 +8,18 @@ import pytest
 
 from tests.laws.mesh import Mesh
 from tests.laws.population import populate
-from tests.servers.consul import ConsulServer
+from tests.servers.consul import ConsulServer, binary
+from tests.servers.idle import put_idle
+from tests.servers.machine import Machine, why_not
+from tests.servers.mesh_node import MeshNode
 from tests.servers.postgres import PostgresServer
+from tests.servers.ssh import ssh_config
 
 
 @pytest.fixture(scope="session")
 def populated_consul(no_settings_of_the_developer: None) -> Iterator[ConsulServer]:
     """A Consul of this worker's own."""
-    with ConsulServer() as server:
+    with ConsulServer(for_machines=True) as server:
         yield server
 
 
@@ -47,3 +51,22 @@ def _is_repeated(item: pytest.Item) -> bool:
 def mesh(populated_mesh: Mesh) -> Mesh:
     """The mesh that the laws hold on."""
     return populated_mesh
+
+
+@pytest.fixture(scope="session")
+def node_of_this_worker(populated_consul: ConsulServer) -> Iterator[MeshNode]:
+    """A machine of this worker's own, since an agent is a member of one mesh only; ask for ``machine``."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with Machine(programs={"consul": binary()}) as machine:
+        put_idle(machine)
+        yield MeshNode(machine, populated_consul).join()
+
+
+@pytest.fixture
+def machine(node_of_this_worker: MeshNode, mesh: Mesh) -> Iterator[MeshNode]:
+    """A machine ``gateway`` of the mesh, while the test lasts."""
+    mesh.member = node_of_this_worker
+    mesh.environment["RECONCILER_SSH_CONFIG"] = str(ssh_config(node_of_this_worker.machine, mesh.folder))
+    yield node_of_this_worker
+    mesh.member = None

@@ -23,6 +23,7 @@ from reconciler.model.change import Plan
 from reconciler.model.outcome import Outcome
 from tests.servers.certificates import two_pairs
 from tests.servers.consul import ConsulServer
+from tests.servers.mesh_node import MeshNode
 from tests.servers.postgres import PostgresServer
 
 _ROLES = """SELECT a.oid, a.rolname, a.rolpassword, a.rolcanlogin, a.rolconnlimit, s.setconfig
@@ -47,6 +48,8 @@ class Mesh:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
     policies_read: dict[tuple[str, int], Any] = field(default_factory=dict)
+    member: MeshNode | None = None
+    """A machine of the mesh, while a test has it."""
 
     def __post_init__(self) -> None:
         two_pairs()  # for specimens that read a key from a file
@@ -96,6 +99,20 @@ class Mesh:
 
     # somebody else
 
+    @property
+    def node(self) -> MeshNode:
+        """The machine."""
+        assert self.member is not None
+        return self.member
+
+    def on(self, script: str, *arguments: str, stdin: str = "") -> str:
+        """Run a script of the shell on the machine, as root; what it printed."""
+        return self.node.machine.run("sh", "-ec", script, "sh", *arguments, stdin=stdin).stdout
+
+    def is_there(self, path: str) -> bool:
+        """Whether there is anything at a path of the machine."""
+        return self.node.machine.exists(path)
+
     def http(self, method: str, path: str, body: Any = None) -> Any:
         """One request to Consul with the management token; the JSON of the answer, None for 404."""
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -138,6 +155,7 @@ class Mesh:
             "queries": {q["ID"]: q for q in self.http("GET", "/v1/query")},
             "config": {(e["Kind"], e.get("Name")): _version(e) for e in self.http("GET", "/v1/config/") if e["Kind"] != "bound-api-gateway"},
             "nodes": {n["Node"]: (n["Address"], n["Meta"], [(s["ID"], s["ModifyIndex"]) for s in self._services(n["Node"])]) for n in self._nodes()},
+            "machine": (self.node.machine.snapshot(), self.node.services()) if self.member else None,
             "kv": {k["Key"]: (k["Value"], k["Flags"], k["ModifyIndex"]) for k in keys if not k["Key"].startswith("reconciler/lock/")},
             "roles": self.sql(_ROLES),
             "memberships": self.sql(_MEMBERSHIPS),
@@ -146,7 +164,8 @@ class Mesh:
         }  # fmt: skip
 
     def _nodes(self) -> list[Any]:
-        return list(self.http("GET", "/v1/catalog/nodes"))
+        """But for machines: an agent tells Consul of itself and its services a little later, and is asked itself."""
+        return [node for node in self.http("GET", "/v1/catalog/nodes") if node["Node"] not in self.consul.spared]
 
     def _services(self, node: str) -> list[Any]:
         return list(self.http("GET", f"/v1/catalog/node-services/{quote(node)}")["Services"] or [])

@@ -22,7 +22,9 @@ class Specimen:
     the tool's back, ``edit_unset`` one that the manifest does not set. ``make`` makes an equal one, ``make_other`` a different one.
     ``has_incarnation``: whether
     one that was made anew can be told from ours. ``option_entry`` is where options such as ``protect`` go, when not into the entry. ``leftovers``
-    remove what ``make`` made besides the resource itself, where it is still there.
+    remove what ``make`` made besides the resource itself, where it is still there. ``damages`` are more such edits, each with the field that they
+    change. None for ``edit`` and ``make_other``: nothing of it could be different. ``on_machine``: it takes a machine of the mesh.
+    ``is_importable``: whether import can find it, where it can find any of its kind.
     """
 
     kind: str
@@ -31,16 +33,19 @@ class Specimen:
     manifest: Manifest
     variants: Mapping[str, Any]
     edited: str
-    edit: Act
+    edit: Act | None
     remove: Act
     make: Act
-    make_other: Act
+    make_other: Act | None
     exists: Act
     edit_unset: Act | None = None
     read_unset: Act | None = None
     has_incarnation: bool = True
     option_entry: tuple[str, ...] | None = None
     leftovers: tuple[Act, ...] = ()
+    damages: tuple[tuple[str, Act], ...] = ()
+    on_machine: bool = False
+    is_importable: bool = True
 
     def with_entry(self, entry: Any) -> Manifest:
         """The manifest with another entry in this one's place; None removes it."""

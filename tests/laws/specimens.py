@@ -338,3 +338,5 @@ _HERE = (
 )
 _ELSEWHERE = [import_module(m.name) for m in iter_modules([str(Path(__file__).parent)], f"{__package__}.") if ".specimens_" in m.name]
 SPECIMENS = (*_HERE, *(maker for module in _ELSEWHERE for maker in module.SPECIMENS))
+ANYWHERE = tuple(maker for maker in SPECIMENS if not maker("sample").on_machine)
+"""Those that take no machine."""

@@ -19,7 +19,7 @@ from tests.laws.mesh import Mesh
 from .drawing import Draw, named
 from .entangled_consul import catalog, credentials, protocols_and_routes
 from .entangled_postgres import roles_and_databases
-from .specimens import SPECIMENS
+from .specimens import ANYWHERE
 
 BATCHES = 20
 PAIRS = 5
@@ -30,7 +30,7 @@ PARTS = (credentials(), catalog(), protocols_and_routes(), roles_and_databases()
 _examples = itertools.count(1)
 
 # which specimen, which of two of its kind, which variant of its entry
-PICK = st.tuples(st.integers(0, len(SPECIMENS) - 1), st.integers(0, 1), st.integers(0, 8))
+PICK = st.tuples(st.integers(0, len(ANYWHERE) - 1), st.integers(0, 1), st.integers(0, 8))
 PICKS = st.lists(PICK, max_size=2, unique_by=lambda pick: pick[:2])
 
 
@@ -49,7 +49,7 @@ def manifest_of(drawn: Any, name: str) -> dict[str, Any]:
         add(whole, named(part, name))
     seen = {entry["Kind"] for entry in whole.get("config_entries", ()) if entry["Kind"] == "proxy-defaults"}  # of some kinds there is one
     for number, which, variant in picks:
-        one = SPECIMENS[number](f"{name}-{number}-{which}")
+        one = ANYWHERE[number](f"{name}-{number}-{which}")
         key = "proxy-defaults" if one.kind == "config-entry/proxy-defaults" else one.address
         if key in seen:
             continue

@@ -17,7 +17,7 @@ echo '# units'
 systemctl list-units --all --no-legend --no-pager --plain --type=service | tr -s ' ' | cut -d ' ' -f 1-4
 echo '# processes'
 processes=$(ps -e -ww -o user:32=,args=)
-echo "$processes" | grep -v -e ' ps -e -ww -o' -e ' sh -ec .echo' | tr -s ' '
+echo "$processes" | grep -v -e ' ps -e -ww -o' -e ' sh -ec .echo' -e ' sshd: [a-z]* *\[' -e ' sshd: [a-z]*@' | tr -s ' '
 """
 """A shell script that tells all this, a part after each heading."""
 _PARTS = ("accounts", "files", "units", "processes")
@@ -28,6 +28,7 @@ class Snapshot:
     """Lines, each of which says all of one thing; ``files`` with their modes, owners, sizes and digests.
 
     Whether a unit is enabled is in ``files``, as a link in /etc/systemd/system; ``units`` are the services that systemd knows, with their states.
+    Sessions of sshd are left out of ``processes``: they end a little later than their client.
     """
 
     accounts: frozenset[str]

@@ -80,20 +80,30 @@ class MeshNode:
         found: dict[str, Any] = json.loads(self._ask("GET", "/v1/agent/services"))
         return found
 
+    def register(self, body: dict[str, Any]) -> None:
+        """Register a service at the agent, as the API takes it, in place of what has its ID."""
+        self._ask("PUT", "/v1/agent/service/register?replace-existing-checks=true", json.dumps(body))
+
+    def deregister(self, service: str) -> None:
+        """Deregister one, if it is there."""
+        if service in self.services():
+            self._ask("PUT", f"/v1/agent/service/deregister/{service}")
+
     def wipe(self) -> None:
         """Deregister what is registered at the agent."""
         for service in self.services():
-            self.machine.run("consul", "services", "deregister", f"-id={service}", f"-token={self.server.token}")
+            self.deregister(service)
 
     def log_text(self) -> str:
         """All that the agent has logged."""
         return self.machine.run("journalctl", "--no-pager", "--output=cat", "--unit=service-discover", check=False).stdout
 
-    def _ask(self, method: str, path: str) -> str:
+    def _ask(self, method: str, path: str, body: str = "") -> str:
         """By bash, which can speak to a port: the machine has no HTTP client."""
-        request = f"{method} {path} HTTP/1.0\r\nX-Consul-Token: {self.server.token}\r\n\r\n"
+        headers = (f"{method} {path} HTTP/1.0", f"X-Consul-Token: {self.server.token}", f"Content-Length: {len(body.encode())}")
+        request = "\r\n".join((*headers, "", body))
         told = self.machine.run("bash", "-ec", "exec 3<>/dev/tcp/127.0.0.1/8500; cat >&3; cat <&3", stdin=request).stdout
-        head, _, body = told.partition("\n\n")
-        if " 200 " not in head.splitlines()[0]:
+        status, _, answer = told.partition("\n\n")
+        if " 200 " not in status.splitlines()[0]:
             raise ServerFailed(f"{method} {path} on {self.name}: {told}")
-        return body
+        return answer

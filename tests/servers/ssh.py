@@ -12,6 +12,7 @@ def ssh_config(machine: Machine, folder: Path) -> Path:
     file = folder / "ssh_config"
     lines = [
         "Host *",
+        f"HostName {machine.address}",
         f"IdentityFile {machine.identity_file}",
         "IdentitiesOnly yes",
         f"UserKnownHostsFile {machine.known_hosts}",

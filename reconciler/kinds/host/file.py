@@ -23,7 +23,7 @@ from reconciler.model.kind import FieldRules, Made, Order, Wanted
 from reconciler.model.record import Record
 from reconciler.model.resource import Desired, Live, Place, System
 from reconciler.model.secret import Hidden, Reference, Secret
-from reconciler.model.value import Value
+from reconciler.model.value import Digest, Value
 from reconciler.systems.host import Facts, FileState, Host, Inquiry
 
 _UNIT_FOLDERS: Final = ("/etc/systemd/system/", "/lib/systemd/system/", "/usr/lib/systemd/system/", "/usr/local/lib/systemd/system/")
@@ -166,7 +166,7 @@ def _live(want: Wanted, state: FileState) -> Live:
     said = want.desired.fields if want.desired else want.record.specification if want.record else {"token": None}
     key = "token" if "token" in said else "content"
     fields: dict[str, Value] = {
-        key: _content(state, key, shown=isinstance(said.get(key), str) and int(state.mode, 8) & 0o004 != 0),
+        key: _content(state, key, shown=isinstance(said.get(key), str | Digest) and int(state.mode, 8) & 0o004 != 0),
         "owner": as_written(want, "owner", state.owner, state.uid),
         "group": as_written(want, "group", state.group, state.gid),
         "mode": state.mode,

@@ -8,13 +8,14 @@ from typing import ClassVar, Final
 from reconciler.kinds.host._gateway import processes
 from reconciler.kinds.host._machine import OnMachine, once
 from reconciler.manifest.loaded import LoadedManifest
+from reconciler.model.address import Address
 from reconciler.model.kind import FieldRules, Made, Order, Wanted
 from reconciler.model.resource import Desired, Live
 from reconciler.systems.host import Facts, Host, Inquiry
 
 _CREATE: Final = """
 getent group "$1" >/dev/null && fault exists "the group $1 exists already"
-groupadd --system -- "$1" && getent group "$1" | cut -d: -f3
+groupadd --system -- "$1" >&2 && getent group "$1" | cut -d: -f3
 """
 _DELETE: Final = """
 getent group "$1" >/dev/null || exit 0
@@ -44,11 +45,13 @@ class OsGroup(OnMachine):
         return Inquiry(groups=frozenset(w.address.segments[1] for w in wanted))
 
     def told(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Live]:
-        """There is nothing to compare but that it is there, and its number."""
+        """There is nothing to compare but that it is there, and its number. An account that has it as its primary group keeps it there."""
         for want in wanted:
-            state = facts.groups.get(want.address.segments[1])
+            host, name = want.address.segments
+            state = facts.groups.get(name)
             if state is not None:
-                yield Live(want.address, {}, incarnation=str(state.gid))
+                occupants = frozenset(Address.of("os-user", host, account) for account in state.primary_of)
+                yield Live(want.address, {}, incarnation=str(state.gid), occupants=occupants)
 
     def create(self, system: Host, order: Order) -> Made:
         """With a number that the machine chooses."""

@@ -15,10 +15,10 @@ from reconciler.systems.host import Facts, Host, Inquiry
 _NO_LOGIN: Final = "/sbin/nologin"
 _CREATE: Final = """
 getent passwd "$1" >/dev/null && fault exists "the account $1 exists already"
-useradd --system --no-create-home --gid "$2" --shell "$3" -- "$1" && id -u -- "$1"
+useradd --system --no-create-home --gid "$2" --shell "$3" -- "$1" >&2 && id -u -- "$1"
 """
 _UPDATE: Final = """
-usermod --gid "$2" --shell "$3" -- "$1" && id -u -- "$1"
+usermod --gid "$2" --shell "$3" -- "$1" >&2 && id -u -- "$1"
 """
 _DELETE: Final = """
 getent passwd "$1" >/dev/null || exit 0

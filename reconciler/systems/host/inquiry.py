@@ -61,7 +61,14 @@ while IFS= read -r question; do
         user)
             answer=$(entry passwd "$name")
             case $answer in is\ *) printf '%s ' "$answer"; id -gn -- "$name" | text ;; *) echo "$answer" ;; esac ;;
-        group) entry group "$name" ;;
+        group)
+            answer=$(entry group "$name")
+            case $answer in
+                is\ *)
+                    number=$(getent group "$name" | cut -d : -f 3)
+                    printf '%s ' "$answer"; getent passwd | grep "^[^:]*:[^:]*:[^:]*:$number:" | cut -d : -f 1 | text ;;
+                *) echo "$answer" ;;
+            esac ;;
         unit)
             if [ ! -d /run/systemd/system ]; then echo absent
             elif shown=$(systemctl show -p PROPERTIES -- "$name" 2>&1); then printf 'is '; printf '%s' "$shown" | text
@@ -156,7 +163,7 @@ def answered(host: str, inquiry: Inquiry, output: bytes) -> Facts:
         files={name: _file(name, parts[1:]) for name, parts in of("file")},
         folders={name: _folder(host, name, parts[1:]) for name, parts in of("folder")},
         users={name: _user(_text(parts[1]), _text(parts[2]).strip()) for name, parts in of("user")},
-        groups={name: _group(_text(parts[1])) for name, parts in of("group")},
+        groups={name: _group(_text(parts[1]), _text(parts[2])) for name, parts in of("group")},
         units={name: _unit(_text(parts[1])) for name, parts in of("unit")},
         packages={name: _text(parts[1]) for name, parts in of("package")},
         programs={name.partition(" ")[2]: _text(parts[1]) for name, parts in of("program")},
@@ -211,9 +218,9 @@ def _user(line: str, group: str) -> UserState:
     return UserState(int(uid), group or gid, home, shell)
 
 
-def _group(line: str) -> GroupState:
+def _group(line: str, accounts: str) -> GroupState:
     _, _, gid, members = line.split(":")
-    return GroupState(int(gid), tuple(sorted(m for m in members.split(",") if m)))
+    return GroupState(int(gid), tuple(sorted(m for m in members.split(",") if m)), tuple(sorted(accounts.split())))
 
 
 def _unit(text: str) -> UnitState:

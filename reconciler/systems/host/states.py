@@ -57,10 +57,11 @@ class UserState:
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """A group: its number, and the accounts that are members of it besides those whose primary group it is."""
+    """A group: its number, the accounts whose primary group it is, and those that are members of it besides."""
 
     gid: int
     members: tuple[str, ...] = ()
+    primary_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
