@@ -41,6 +41,10 @@ _OPTIONS: Final = (
     "ControlMaster=yes",
     "ControlPersist=no",
 )
+_SPOKEN: Final = b"\nreconciler-speaks\n"
+_SPEAK: Final = "printf '\\nreconciler-speaks\\n'\n"
+"""Before what a script itself prints."""
+
 _GREETING: Final = "reconciler-is-there"
 _GREET: Final = (
     f'id=$(cat /etc/machine-id 2>/dev/null || cat /var/lib/dbus/machine-id 2>/dev/null); echo; echo {_GREETING} "$id"; exec cat >/dev/null'
@@ -92,7 +96,7 @@ class SshShell:
 
     def run(self, script: str, arguments: Sequence[str] = (), stdin: bytes = b"", *, timeout_s: float = TIMEOUT_S, writes: bool = True) -> Completed:
         """Run ``script`` there. Raises Unreachable when the connection cannot be had or was lost, for one that ``writes`` OutcomeUnknown."""
-        command = self.command(script, arguments)
+        command = self.command(_SPEAK + script, arguments)
         fault = OutcomeUnknown if writes else Unreachable
         try:
             done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False, start_new_session=True)
@@ -103,7 +107,9 @@ class SshShell:
             raise fault(f"host {self._settings.name}: the SSH connection was lost: {_last(error) or 'run again'}")
         if done.returncode and self._settings.sudo and error.lstrip().startswith("sudo:"):
             raise self._sudo_fault(error)
-        return Completed(done.returncode, done.stdout, error)
+        # what a login shell prints by itself (~/.bashrc) comes before
+        _, said, output = done.stdout.partition(_SPOKEN)
+        return Completed(done.returncode, output if said else done.stdout, error)
 
     def command(self, script: str, arguments: Sequence[str] = ()) -> list[str]:
         """The local command that runs ``script`` there, on this connection, with its own standard input and output."""
