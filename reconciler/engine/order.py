@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
+from itertools import combinations
 from typing import Final
 
+from reconciler.engine.diff import merged
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Reason
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import ManifestError
 from reconciler.model.resource import Desired, Hold
+from reconciler.model.value import Value
 
 REMOVALS: Final = frozenset({Action.DELETE, Action.FORGET})
 
@@ -19,13 +22,14 @@ REMOVALS: Final = frozenset({Action.DELETE, Action.FORGET})
 def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Address, frozenset[Address]]:
     """For each change, those that come first: what it cannot go without, what was only to be written before it, and what lets go of it.
 
-    What stands aside comes after all for which it does.
+    What stands on a deletion waits for it, and what stands aside comes after all for which it does.
     """
     edges = {address: set(needs) for address, needs in needs_of(changes, situation).items()}
     for address, change in changes.items():
         if change.desired is not None:
             edges[address] |= {a for a in change.desired.after if a in changes and changes[a].desired is not None} - {address}
     _let_go_first(changes, edges)
+    _once_gone(changes, edges, situation)
     _stand_again_last(changes, edges)
     _gone_last(changes, edges)
     return {a: frozenset(e) for a, e in edges.items()}
@@ -73,6 +77,43 @@ def _let_go_first(changes: Mapping[Address, Change], edges: dict[Address, set[Ad
                 edges[other].add(address)
             elif waited:
                 edges[address].add(other)
+
+
+def _once_gone(changes: Mapping[Address, Change], edges: dict[Address, set[Address]], situation: Situation) -> None:
+    """What stands on something that deletions bring about, all of them and not some, waits for them: a service speaks tcp again once its own protocol
+    is gone. Only while that closes no circle, as above.
+    """
+    for address, change in sorted(changes.items()):
+        if change.desired is None or not is_written(change) or change.stands_aside:
+            continue
+        for hold in sorted(change.desired.stands_on, key=lambda h: h.what):
+            gone = {a for a in hold.on & changes.keys() if changes[a].action is Action.DELETE}
+            left = [set(some) for size in range(len(gone)) for some in combinations(sorted(gone), size + 1)]
+            if not all(hold.met(lambda a, late=late: _fields(a, changes, situation, late)) for late in left):  # type: ignore[misc]
+                for other in sorted(gone):
+                    waited = address in edges[other]
+                    edges[other].discard(address)
+                    if not waits_for(other, address, edges):
+                        edges[address].add(other)
+                    elif waited:
+                        edges[other].add(address)
+
+
+def _fields(address: Address, changes: Mapping[Address, Change], situation: Situation, late: Collection[Address]) -> Mapping[str, Value] | None:
+    """The fields of a resource after all changes but those in ``late``."""
+    if address in changes and address not in late and is_written(changes[address]):
+        return fields_after(changes[address], situation)
+    live = situation.live.get(address)
+    return live.fields if live is not None else None
+
+
+def fields_after(change: Change, situation: Situation) -> Mapping[str, Value] | None:
+    """What a change that writes makes of its resource."""
+    if change.action is Action.DELETE or change.desired is None:
+        return None
+    if change.live is None or change.action is Action.REPLACE:
+        return change.desired.fields
+    return merged(change.desired.fields, change.fields, change.live, situation.rules(change.address))
 
 
 def _stand_again_last(changes: Mapping[Address, Change], edges: dict[Address, set[Address]]) -> None:

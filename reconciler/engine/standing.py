@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from reconciler.engine.advice import quoted
-from reconciler.engine.diff import merged
-from reconciler.engine.order import awaited_removals, is_written, waits_for
+from reconciler.engine.order import awaited_removals, fields_after, is_written, waits_for
 from reconciler.engine.scope import DONE, Edges
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address
@@ -150,15 +149,8 @@ class _Judge:
 
     def _after(self, address: Address) -> Fields:
         if address not in self.fields:
-            self.fields[address] = self._made(self.written[address])
+            self.fields[address] = fields_after(self.written[address], self.situation)
         return self.fields[address]
-
-    def _made(self, change: Change) -> Fields:
-        if change.action is Action.DELETE or change.desired is None:
-            return None
-        if change.live is None or change.action is Action.REPLACE:
-            return change.desired.fields
-        return merged(change.desired.fields, change.fields, change.live, self.situation.rules(change.address))
 
     def _companions(self, address: Address, hold: Hold) -> set[Address]:
         """What of everything else that could be done would make the hold met, or makes it let go."""

@@ -106,7 +106,7 @@ def _linked(draw: Draw) -> Part:
 def protocols_and_routes(draw: Draw) -> Part:
     """Services with a protocol of their own or none, and what stands on it: resolvers, splitters, routers, intentions, an ingress gateway."""
     usual = one_of(draw, None, None, "tcp", "http")
-    own = {service: one_of(draw, *PROTOCOLS) for service in SERVICES}
+    own = {service: one_of(draw, None, *PROTOCOLS) for service in SERVICES}
     protocols = {service: protocol or usual or "tcp" for service, protocol in own.items()}
     entries: list[Part] = [{"Kind": "proxy-defaults", "Name": "global", "Config": {"protocol": usual}}] if usual else []
     entries += [{"Kind": "service-defaults", "Name": service, "Protocol": protocol} for service, protocol in own.items() if protocol]

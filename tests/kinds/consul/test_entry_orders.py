@@ -183,3 +183,19 @@ def test_routing_behind_somebody_elses_tcp_listener_is_refused(run, tool, consul
         (refusal,) = planned(connections, Options()).refusals
     assert str(refusal.address) == "config-entry/service-router/web"
     assert "ingress-gateway/in, which this manifest does not own, needs web to have neither splitter nor router" in refusal.what
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([resolver("web"), defaults("web", "http")], [resolver("web", Redirect={"Service": "api"})]),
+        ([defaults("web", "http"), defaults("api", "http")], [resolver("web", Failover={"*": {"Service": "api"}})]),
+        ([defaults("web", "grpc")], [ingress("tcp", "web")]),
+        ([proxy_defaults("tcp"), defaults("web", "grpc"), router("web", "web")], [proxy_defaults("http"), ingress("http", "web")]),
+    ],
+    ids=["redirect", "failover, of two", "listener", "listener, with a protocol for all"],
+)
+def test_what_stands_on_a_protocol_that_comes_back_waits_until_the_services_own_is_gone(run, one, other):
+    for entries in (one, other, one):
+        run(*entries)
+    run(destroy=True)
