@@ -153,6 +153,9 @@ class _Observer:
             unknown_systems=tuple(r for r in mine if r.system is None and (reach is None or self._is_reached(r, pairs, reach))),
             scope=self.scope, reach=reach, files=self.connections.loaded.files,
             needed_elsewhere=_needed_elsewhere(headers, own), elsewhere=tuple(records.decode(pairs[k], self.kinds, names) for k in foreseeing),
+            incarnations_elsewhere={
+                (h.kind, h.incarnation): (k.removeprefix(records.PREFIX), h.owner) for k, h in headers.items() if k not in own and h.incarnation
+            },
             findings=answers.findings,
         )  # fmt: skip
         roles = {s.name: self.connections.postgres(s.name).me.name for s in identities if s.type == "postgres"}

@@ -9,6 +9,7 @@ from reconciler.engine import advice
 from reconciler.engine.consequences import forget_occupied, gone_along, retain_needs, still_needed, without_settled_dependants
 from reconciler.engine.diff import Differences, compare, matches_claim, recordable, secret_rewritten
 from reconciler.engine.order import edges_of, in_order, needs_of
+from reconciler.engine.relabelling import earlier_record, label_now
 from reconciler.engine.scope import within
 from reconciler.engine.settle import settle, value_after
 from reconciler.engine.situation import Situation, incarnation, is_ours
@@ -62,7 +63,11 @@ class _Planner:
         record, live = self.situation.records.get(address), self.situation.live.get(address)
         self.settled[address] = settle(desired.fields, self._after)
         desired = replace(desired, fields=self.settled[address])
-        if record is not None and record.owner != self.situation.name:
+        before = earlier_record(address, live, self.situation) if record is None else None
+        record = before if isinstance(before, Record) else record
+        if isinstance(before, Refusal):
+            self.decisions[address] = before
+        elif record is not None and record.owner != self.situation.name:
             self.decisions[address] = _owned_by_another(address, record, self.situation)
         elif live is None:
             self.decisions[address] = _create(desired, record)
@@ -84,6 +89,8 @@ class _Planner:
             reasons, warning = (Reason.RECREATED,), f"{live.foreign}, so it is left alone"
         elif not self._is_ours(record, live):
             reasons, warning = (Reason.RECREATED,), "it was made anew by somebody else, so it is left alone"
+        elif (now := label_now(address, record, self.situation)) is not None:
+            change, warning = replace(change, deletes_superseded=()), f"it is {now} from now on, and stays"
         elif record.removal is OnRemoval.RETAIN:
             reasons = (Reason.REMOVED, Reason.RETAINED)
         else:

@@ -21,6 +21,7 @@ class Situation:
     are records of this manifest whose system is none of them. ``reach`` is what was looked at for a ``scope`` that leaves something out: ``live``
     says nothing of the rest, and nothing is decided of it. None is everything. ``files`` are those of the manifest, as they were given.
     ``elsewhere`` are the records of other manifests of the kinds that must know them (``ForeseeingKind``).
+    ``incarnations_elsewhere`` are the kinds and incarnations of what other manifests own, each with its address and its owner.
     ``needed_elsewhere`` are the keys of records that records of other manifests need, each with one that does, in words.
     ``findings`` are what was found out about machines besides.
     """
@@ -38,6 +39,7 @@ class Situation:
     files: tuple[str, ...] = ()
     needed_elsewhere: Mapping[str, str] = field(default_factory=dict)
     elsewhere: tuple[Record, ...] = ()
+    incarnations_elsewhere: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     def rules(self, address: Address) -> FieldRules:

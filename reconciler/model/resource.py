@@ -124,7 +124,8 @@ class Live:
     it along when it is deleted. ``notice`` says what deleting it would do besides, losing nothing. ``outputs`` are values for those that
     refer to it. ``stands_on`` is what the system does not let change while this stands as it is: what takes this away, or makes it let go, comes
     first. ``can_stand_aside``: see :class:`~reconciler.model.kind.YieldingKind`. ``unsaid`` is what of it a manifest has no word for, each in words:
-    only import asks for that. ``raw`` is the kind's own.
+    only import asks for that. ``has_labels``: its address is only what it is called here, and two addresses with one incarnation are one resource.
+    ``raw`` is the kind's own.
     """
 
     address: Address
@@ -143,4 +144,5 @@ class Live:
     stands_on: frozenset[Hold] = frozenset()
     can_stand_aside: bool = False
     unsaid: tuple[str, ...] = ()
+    has_labels: bool = False
     raw: JSON = None

@@ -60,13 +60,14 @@ class Header:
     kind: str = ""
     system_identity: str = ""
     needs: tuple[str, ...] = ()
+    incarnation: str | None = None
 
 
 def header(pair: KvPair) -> Header:
     """Whose record it is and of what; empty fields when it cannot be told."""
     try:
         body = json.loads(pair.value)
-        return Header(str(body["owner"]), str(body["kind"]), str(body["system"]), tuple(map(str, body.get("needs") or ())))
+        return Header(str(body["owner"]), str(body["kind"]), str(body["system"]), tuple(map(str, body.get("needs") or ())), body.get("incarnation"))
     except (ValueError, KeyError, TypeError):
         return Header()
 

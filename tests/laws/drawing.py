@@ -5,6 +5,7 @@ A name or a label in them begins with :data:`HERE`, which :func:`named` replaces
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 T = TypeVar("T")
 Part = dict[str, Any]
 HERE = "@"
+ACCESSOR = "@accessor"
+"""Stands for a token's accessor, which :func:`named` makes of the name."""
 
 
 class Draw(Protocol):
@@ -49,6 +52,8 @@ def without_nothing(**fields: Any) -> Part:
 
 def named(value: Any, name: str) -> Any:
     """The same with ``name`` for :data:`HERE`."""
+    if value == ACCESSOR:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, name))
     if isinstance(value, str):
         return value.replace(HERE, name)
     if isinstance(value, Mapping):

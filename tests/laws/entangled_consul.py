@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .drawing import HERE, Draw, Part, labelled, maybe, one_of, some, without_nothing
+from .drawing import ACCESSOR, HERE, Draw, Part, labelled, maybe, one_of, some, without_nothing
 
 SERVICES = tuple(f"{HERE}-service-{number}" for number in range(3))
 PROTOCOLS = ("tcp", "http", "grpc")
@@ -30,6 +30,8 @@ def credentials(draw: Draw) -> Part:
     tokens = {
         f"{HERE}-token-{number}": _token(draw, policies, roles, [p for p, n in files.items() if n == number]) for number in some(draw, (0, 1, 2))
     }
+    # one token that is known by its accessor, so that it stays the same under another label
+    tokens |= {label: {"accessor": ACCESSOR, "description": one_of(draw, "one", "two")} for label in some(draw, (f"{HERE}-a", f"{HERE}-z"), 1)}
     return {
         "mesh_credentials": {
             "policies": labelled(draw, "policy", [_policy(draw, name) for name in policies]),

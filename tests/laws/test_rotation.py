@@ -96,6 +96,54 @@ def test_a_rotation_that_is_not_set_any_more_stays_and_may_be_set_again(applied,
         assert applied.plan(same).is_empty
 
 
+ACCESSOR = "f4b2a1de-5f0f-4c0c-9f57-1f0f8e6f3c11"
+
+
+def labelled(path, label, name="rotation", **token):
+    return {
+        "name": name,
+        "mesh_credentials": {"tokens": {label: {"description": "rotation", "accessor": ACCESSOR, "file": {"path": str(path)}, **token}}},
+    }
+
+
+@pytest.mark.parametrize("labels", ["ab", "ba"])
+def test_a_token_with_an_accessor_stays_the_same_under_another_label(applied, path, labels):
+    applied.apply_all(labelled(path, labels[0]))
+    (token,) = tokens(applied)
+    plan = applied.apply_all(labelled(path, labels[1]))
+    assert {str(c.address): c.action for c in plan.changes} == {
+        f"acl-token/{labels[0]}": Action.FORGET, f"acl-token/{labels[1]}": Action.RECORD, f"file/local{path}": Action.RECORD
+    }  # fmt: skip
+    assert plan.warnings == (f"acl-token/{labels[0]}: it is acl-token/{labels[1]} from now on, and stays",)
+    assert tokens(applied) == [token] and path.read_text() == token["SecretID"] + "\n"
+    assert applied.plan(labelled(path, labels[1])).is_empty
+    applied.apply_all(labelled(path, labels[0], policies=["global-management"]))
+    assert [t["SecretID"] for t in tokens(applied)] == [token["SecretID"]]
+    # made here, so removed with its entry
+    assert {c.action for c in applied.apply_all({"name": "rotation"}, allow_delete=("*",)).changes} == {Action.DELETE}
+    assert tokens(applied) == []
+
+
+def test_one_token_under_two_labels_is_refused(applied, path):
+    (token,) = tokens(applied)
+    both = manifest(path)
+    both["mesh_credentials"]["tokens"]["twin"] = {"accessor": token["AccessorID"]}
+    (refusal,) = applied.apply(both)[0].refusals
+    assert str(refusal) == "acl-token/twin: is acl-token/rotation, which is declared too: remove one of the two entries"
+    assert tokens(applied) == [token]
+
+
+def test_a_token_under_another_label_elsewhere_belongs_to_that_manifest(applied, path):
+    applied.apply_all(labelled(path, "a"))
+    before = applied.everything()
+    (refusal,) = applied.apply(labelled(f"{path}-2", "b", name="another"))[0].refusals
+    assert str(refusal) == (
+        "acl-token/b: belongs to the manifest 'rotation', where it is acl-token/a: "
+        "remove it from one of the two, or give it the same label here and transfer it"
+    )
+    assert applied.everything() == before
+
+
 def test_the_old_token_is_kept_while_its_file_cannot_be_moved_over(applied, path):
     (old,) = tokens(applied)
     path.unlink()

@@ -222,6 +222,7 @@ def _live(want: Wanted, token: Mapping[str, JSON]) -> Live:
         created_index=token["CreateIndex"],
         revision=token["Hash"],
         outputs=_outputs(token),
+        has_labels=True,
         raw=token["AccessorID"],
     )
 
