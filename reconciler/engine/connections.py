@@ -123,6 +123,8 @@ class Connections:
 
     def _agent(self, name: str, address: str | None, shell: SshShell | None = None) -> Consul:
         """The Consul agent of a machine, with the token of this run; through ``shell`` when it is another machine."""
+        if shell is not None:
+            _ = shell.identity  # so that it is connected
         if name not in self._agents:
             there = elsewhere(self.consul.settings, name, address, shell)
             self._agents[name] = Consul(there, log=self._log)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from reconciler.model.address import Address
 from reconciler.model.kind import Permission, Wanted
 from reconciler.model.resource import Desired, Live, SystemType
 from reconciler.systems.host import Facts, FileState, Host, Inquiry
+
+ACCOUNTS: Final = """
+[ -w /etc ] || fault denied "accounts cannot be changed: /etc is read-only, or this is not root: log in as root, or write sudo: true under hosts"
+"""
+"""Before a script that changes accounts: what useradd and its like say of this is that they cannot lock a file."""
 
 
 class OnMachine:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, Final
 
 from reconciler.kinds.host._gateway import processes
-from reconciler.kinds.host._machine import OnMachine, once
+from reconciler.kinds.host._machine import ACCOUNTS, OnMachine, once
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.kind import FieldRules, Made, Order, Wanted
@@ -55,7 +55,7 @@ class OsGroup(OnMachine):
 
     def create(self, system: Host, order: Order) -> Made:
         """With a number that the machine chooses."""
-        return Made(system.run(_CREATE, order.address.segments[1]).strip())
+        return Made(system.run(ACCOUNTS + _CREATE, order.address.segments[1]).strip())
 
     def update(self, system: Host, order: Order) -> Made:
         """Nothing of it can differ."""
@@ -64,7 +64,7 @@ class OsGroup(OnMachine):
 
     def delete(self, system: Host, order: Order) -> None:
         """The system refuses while it is an account's primary group."""
-        system.run(_DELETE, order.address.segments[1])
+        system.run(ACCOUNTS + _DELETE, order.address.segments[1])
 
 
 KIND = OsGroup()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, Final
 
 from reconciler.kinds.host._gateway import processes
-from reconciler.kinds.host._machine import OnMachine, once
+from reconciler.kinds.host._machine import ACCOUNTS, OnMachine, once
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.kind import FieldRules, Made, Order, Wanted
 from reconciler.model.resource import Desired, Live
@@ -67,10 +67,10 @@ class OsUser(OnMachine):
 
     def delete(self, system: Host, order: Order) -> None:
         """The system refuses while a process runs as it."""
-        system.run(_DELETE, order.address.segments[1])
+        system.run(ACCOUNTS + _DELETE, order.address.segments[1])
 
     def _write(self, system: Host, script: str, order: Order) -> Made:
-        return Made(system.run(script, order.address.segments[1], str(order.fields["group"]), str(order.fields["shell"])).strip())
+        return Made(system.run(ACCOUNTS + script, order.address.segments[1], str(order.fields["group"]), str(order.fields["shell"])).strip())
 
 
 KIND = OsUser()

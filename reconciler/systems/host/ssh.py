@@ -6,7 +6,6 @@ One connection for a run: a master whose session is ours, so that it ends with u
 
 from __future__ import annotations
 
-import itertools
 import shlex
 import shutil
 import socket
@@ -35,16 +34,18 @@ _OPTIONS: Final = (
     "ForwardAgent=no",
     "ForwardX11=no",
     "ClearAllForwardings=yes",
+    "StreamLocalBindUnlink=yes",
     "PermitLocalCommand=no",
     "RequestTTY=no",
     "RemoteCommand=none",
     "ControlMaster=yes",
     "ControlPersist=no",
 )
-_SPOKEN: Final = b"\nreconciler-speaks\n"
-_SPEAK: Final = "printf '\\nreconciler-speaks\\n'\n"
-"""Before what a script itself prints."""
+LOGIN_TIMEOUT_S: Final = 60
+"""How long logging in may take, all of it: somebody may have to touch a key."""
 
+_MARK: Final = "reconciler-begins"
+"""Where the output of a script begins: a login shell may have printed something of its own before."""
 _GREETING: Final = "reconciler-is-there"
 _GREET: Final = (
     f'id=$(cat /etc/machine-id 2>/dev/null || cat /var/lib/dbus/machine-id 2>/dev/null); echo; echo {_GREETING} "$id"; exec cat >/dev/null'
@@ -86,7 +87,7 @@ class SshShell:
         self._master: subprocess.Popen[bytes] | None = None
         self._identity = ""
         self._folder: Path | None = None
-        self._ways = itertools.count(1)
+        self._ways: dict[str, str] = {}
 
     @property
     def identity(self) -> str:
@@ -96,7 +97,7 @@ class SshShell:
 
     def run(self, script: str, arguments: Sequence[str] = (), stdin: bytes = b"", *, timeout_s: float = TIMEOUT_S, writes: bool = True) -> Completed:
         """Run ``script`` there. Raises Unreachable when the connection cannot be had or was lost, for one that ``writes`` OutcomeUnknown."""
-        command = self.command(_SPEAK + script, arguments)
+        command = self.command(f"echo {_MARK}\n{script}", arguments)
         fault = OutcomeUnknown if writes else Unreachable
         try:
             done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False, start_new_session=True)
@@ -105,11 +106,10 @@ class SshShell:
         error = done.stderr.decode("utf-8", "replace")
         if done.returncode == _LOST:
             raise fault(f"host {self._settings.name}: the SSH connection was lost: {_last(error) or 'run again'}")
-        if done.returncode and self._settings.sudo and error.lstrip().startswith("sudo:"):
-            raise self._sudo_fault(error)
-        # what a login shell prints by itself (~/.bashrc) comes before
-        _, said, output = done.stdout.partition(_SPOKEN)
-        return Completed(done.returncode, output if said else done.stdout, error)
+        _, begun, output = done.stdout.partition(f"{_MARK}\n".encode())
+        if not begun:
+            raise self._refusal(error)
+        return Completed(done.returncode, output, error)
 
     def command(self, script: str, arguments: Sequence[str] = ()) -> list[str]:
         """The local command that runs ``script`` there, on this connection, with its own standard input and output."""
@@ -121,22 +121,20 @@ class SshShell:
 
     def forward(self, target: str) -> int:
         """A port of 127.0.0.1 here that leads to ``target`` as seen from there, ``HOST:PORT`` or the path of a Unix socket, while this is open."""
-        self._connected()
         with socket.create_server(("127.0.0.1", 0)) as free:
             port: int = free.getsockname()[1]
-        self._control("forward", "-L", f"127.0.0.1:{port}:{target}")
+        self._lead(f"127.0.0.1:{port}", target)
         return port
 
     def forward_socket(self, here: Path, target: str) -> None:
         """The same, as a Unix socket here."""
-        self._connected()
-        self._control("forward", "-L", f"{here}:{target}")
+        self._lead(str(here), target)
 
     def socket_to(self, target: str) -> Path:
         """The same, as a Unix socket that nobody else on this machine may use."""
         self._connected()
         assert self._folder is not None
-        here = self._folder / f"way-{next(self._ways)}"
+        here = self._folder / f"way-{len(self._ways)}"
         self.forward_socket(here, target)
         return here
 
@@ -165,16 +163,23 @@ class SshShell:
             except FileNotFoundError:
                 raise Unreachable(f"host {self._settings.name} is reached by ssh, which is not installed here: install openssh-client") from None
             self._master = master
-            assert master.stdout is not None
-            for line in master.stdout:
-                greeting, _, identity = line.decode("ascii", "replace").partition(" ")
-                if greeting == _GREETING:
-                    self._identity = identity.strip()
-                    return
+            identity = _greeted(master)
             error.seek(0)
             said = error.read().decode("utf-8", "replace")
-        self._end()
-        raise self._connect_fault(said)
+        if identity is None:
+            self._end()
+            raise self._connect_fault(said)
+        if self._identity not in ("", identity):
+            self._end()
+            raise Unreachable(f"host {self._settings.name}: the SSH connection was lost, and the next one led to another machine: run again")
+        self._identity = identity
+        for here, target in self._ways.items():
+            self._control("forward", "-L", f"{here}:{target}")
+
+    def _lead(self, here: str, target: str) -> None:
+        self._connected()
+        self._control("forward", "-L", f"{here}:{target}")
+        self._ways[here] = target  # to be made again with another connection
 
     def _control(self, *words: str) -> None:
         command = self._on_master("-O", *words, "--", self._settings.destination)
@@ -221,13 +226,31 @@ class SshShell:
             return AccessDenied(
                 f"host {name}: {_last(said)}: load the right key into the SSH agent, or name it in ~/.ssh/config; a password is never asked for"
             )
-        return Unreachable(f"host {name} cannot be reached: {_last(said) or 'its shell ended before it said anything'}")
+        reason = _last(said).removeprefix("ssh: ") or f"no answer to a login within {LOGIN_TIMEOUT_S} s, or none that its shell gave"
+        return Unreachable(f"host {name} cannot be reached: {reason}: {by_hand} must work, without a question")
 
-    def _sudo_fault(self, error: str) -> SystemFault:
-        if "password" in error or "terminal" in error:
+    def _refusal(self, error: str) -> SystemFault:
+        """Why a script did not even begin."""
+        name = self._settings.name
+        if self._settings.sudo and any(f"sudo: a {what} is required" in error for what in ("password", "terminal")):
             what = "asks for a password: allow this account to use it without one (NOPASSWD in /etc/sudoers.d), or log in as root"
-            return AccessDenied(f"host {self._settings.name}: sudo {what}")
-        return AccessDenied(f"host {self._settings.name}: {_last(error)}")
+            return AccessDenied(f"host {name}: sudo {what}")
+        return AccessDenied(f"host {name} does not run what it is told: {_last(error) or 'see what its login shell does'}")
+
+
+def _greeted(master: subprocess.Popen[bytes]) -> str | None:
+    """The machine-id in the greeting; None when none came."""
+    assert master.stdout is not None
+    watch = threading.Timer(LOGIN_TIMEOUT_S, master.kill)
+    watch.start()
+    try:
+        for line in master.stdout:
+            greeting, _, identity = line.decode("ascii", "replace").partition(" ")
+            if greeting == _GREETING:
+                return identity.strip()
+    finally:
+        watch.cancel()
+    return None
 
 
 def _last(text: str) -> str:

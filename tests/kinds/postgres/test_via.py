@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,10 +105,16 @@ def test_os_user_takes_a_socket(connect):
         connect("host: 127.0.0.1, os_user: postgres").postgres("db")
 
 
-def test_nothing_of_the_way_is_left(connect, database_node):
-    before = set(Path("/tmp").glob("reconciler-*"))
+def test_nothing_of_the_way_is_left(connect, database_node, monkeypatch):
+    make, made = tempfile.mkdtemp, []
+
+    def noting(**options):
+        made.append(make(**options))
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", noting)
     connections = connect("os_user: postgres, user: postgres")
     _ = connections.postgres("db").me
     connections.close()
-    assert set(Path("/tmp").glob("reconciler-*")) <= before
+    assert made and not any(Path(folder).exists() for folder in made)
     assert "perl" not in database_node.run("ps", "-eo", "comm").stdout
