@@ -59,7 +59,7 @@ def complete(program, tmp_path):
 
 
 def test_commands_and_options(complete):
-    assert complete("p") == ["plan"]
+    assert complete("p") == ["plan", "policy"]
     assert {"plan", "apply", "owned", "completion"} <= set(complete(""))
     assert complete("owned", "f") == ["forget"]
     assert complete("plan", "--form") == ["--format"]

@@ -95,7 +95,7 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 def lines(found: dict[str, Any]) -> set[str]:
     """A line for each thing in each section."""
-    return {f"{section}: {text}" for section, rows in found.items() for text in _texts(rows)}
+    return {f"{section}: {text}" for section, rows in found.items() for text in _texts(rows or ())}
 
 
 def _texts(rows: Any) -> list[str]:
