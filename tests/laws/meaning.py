@@ -99,7 +99,8 @@ def lines(found: dict[str, Any]) -> set[str]:
 
 
 def _texts(rows: Any) -> list[str]:
-    return [_text(row) for row in (rows.items() if isinstance(rows, dict) else rows)]
+    things = rows.items() if isinstance(rows, dict) else rows if isinstance(rows, list | tuple) else [rows]
+    return [_text(thing) for thing in things]
 
 
 def _text(value: Any) -> str:

@@ -47,7 +47,8 @@ def manifest_of(drawn: Any, name: str) -> dict[str, Any]:
     whole: dict[str, Any] = {}
     for part in parts:
         add(whole, named(part, name))
-    seen = {entry["Kind"] for entry in whole.get("config_entries", ()) if entry["Kind"] == "proxy-defaults"}  # of some kinds there is one
+    # of some kinds there is one; and a protocol for all would be news to the services of a part that has its own
+    seen = {"proxy-defaults"} if "config_entries" in whole else set()
     for number, which, variant in picks:
         one = ANYWHERE[number](f"{name}-{number}-{which}")
         key = "proxy-defaults" if one.kind == "config-entry/proxy-defaults" else one.address
