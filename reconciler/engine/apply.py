@@ -191,13 +191,15 @@ class _Run:
         return sorted(a for a in unreadable if change.address in self.writes.referred_to_by(a))
 
     def _delete_superseded(self) -> None:
-        """Last of all: what replacements left behind, once everything that used it has moved over."""
-        for change in self.plan.changes:
+        """Last of all: what replacements left behind, once everything that used it has moved over, units that read its file included."""
+        replaced = [c for c in self.plan.changes if c.deletes_superseded and c.action is not Action.DELETE]
+        users_of = self.writes.users_of(c.address for c in replaced)
+        for change in replaced:
             if self._ends_early():
                 return
-            if not change.deletes_superseded or change.action is Action.DELETE or not self.schedule.is_applied(change):
+            if not self.schedule.is_applied(change):
                 continue
-            users = self.schedule.unfinished_users(change.address) or self._unseen_users(change)
+            users = self.schedule.unfinished(users_of[change.address]) or self._unseen_users(change)
             record = self.journal.stored(change.address)
             try:
                 if users:

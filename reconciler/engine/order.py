@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Final
 
 from reconciler.engine.diff import merged
+from reconciler.engine.scope import closure
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Reason
@@ -60,6 +61,8 @@ def needs_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Ad
     for address, change in changes.items():
         if change.action is Action.DELETE:
             edges[address] |= _successors(change, changes) | _containers(change, changes)
+            if situation.kinds[address.kind].replaces:
+                edges[address] |= _moving_over(edges[address], changes)
     return {a: frozenset(e - {a}) for a, e in edges.items()}
 
 
@@ -181,6 +184,15 @@ def _successors(change: Change, changes: Mapping[Address, Change]) -> set[Addres
         for a, c in changes.items()
         if c.action is Action.CREATE and c.desired is not None and c.desired.label == label and a.kind == change.address.kind
     }
+
+
+def _moving_over(users: Collection[Address], changes: Mapping[Address, Change]) -> frozenset[Address]:
+    """What uses the users of something that another takes the place of: a unit that has read a token's file has the old one until it restarts."""
+    by_need: dict[str, set[Address]] = {}
+    for address, change in changes.items():
+        for key in change.record.needs if change.record else ():
+            by_need.setdefault(key, set()).add(address)
+    return closure(users, lambda a: by_need.get(changes[a].record.key, ()) if changes[a].record else ())  # type: ignore[union-attr]
 
 
 def _containers(change: Change, changes: Mapping[Address, Change]) -> set[Address]:

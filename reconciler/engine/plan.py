@@ -10,7 +10,7 @@ from reconciler.engine.consequences import forget_occupied, gone_along, retain_n
 from reconciler.engine.diff import Differences, compare, matches_claim, recordable, secret_rewritten
 from reconciler.engine.order import edges_of, in_order, needs_of
 from reconciler.engine.relabelling import earlier_record, label_now
-from reconciler.engine.scope import within
+from reconciler.engine.scope import users_of, within
 from reconciler.engine.settle import settle, value_after
 from reconciler.engine.situation import Situation, incarnation, is_ours
 from reconciler.engine.standing import standing
@@ -122,8 +122,9 @@ class _Planner:
         """The changes that are asked for, with what has to change or to stand aside for them, and what must not be done."""
         brings = needs_of(everything, self.situation)
         settled = {a: replace(self.situation.desired[a], fields=fields) for a, fields in self.settled.items()}
+        users = users_of((a for a, c in everything.items() if c.action is Action.REPLACE or c.deletes_superseded), self.situation.desired)
         while True:
-            changes, left, excluded = within(self.situation.scope, everything, refused, brings)
+            changes, left, excluded = within(self.situation.scope, everything, refused, brings, users)
             changes = gone_along(changes)
             judged = standing(changes, everything, self.situation, settled, edges_of(changes, self.situation))
             more = {a: brings[a] | b for a, b in judged.brings.items() if not b <= brings[a]}

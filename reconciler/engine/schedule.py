@@ -83,9 +83,9 @@ class Schedule:
         outcome = self._results.get(change.address)
         return outcome is not None and outcome.status is Status.APPLIED
 
-    def unfinished_users(self, address: Address) -> list[Address]:
-        """What waited for ``address`` and was not applied."""
-        return sorted(a for a, r in self._results.items() if address in r.change.waits_for and r.status is not Status.APPLIED)
+    def unfinished(self, addresses: Iterable[Address]) -> list[Address]:
+        """Those of ``addresses`` that were to be changed and were not."""
+        return sorted(a for a in addresses if a in self._results and self._results[a].status is not Status.APPLIED)
 
     def results(self) -> tuple[ChangeOutcome, ...]:
         """What became of each change so far, by address."""

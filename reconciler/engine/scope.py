@@ -59,19 +59,16 @@ class Scope:
         for address, record in records.items():
             for key in record.needs:
                 needed_by.setdefault(key, set()).add(address)
-        users: dict[Address, set[Address]] = {}
         labels: dict[tuple[str, str], set[Address]] = {}
         for address, wanted in desired.items():
             labels.setdefault((address.kind, wanted.label), set()).add(address)
-            for need in wanted.needs:
-                users.setdefault(need, set()).add(address)
+        users = users_of((a for a in desired if replaces(a)), desired)
 
         def brings(address: Address) -> set[Address]:
             found = set(desired[address].needs & desired.keys()) if address in desired else set()
             # what stands on it may have to let go first, or to stand aside: both are of one kind
             found |= {a for a in needed_by.get(key_of(address), ()) if a.kind == address.kind}
-            if address in desired and replaces(address):
-                found |= users.get(address, set())
+            found |= users.get(address, frozenset())
             if address not in desired and address in records:
                 record = records[address]
                 found |= needed_by.get(record.key, set()) | labels.get((address.kind, record.label), set())
@@ -96,13 +93,23 @@ def closure(start: Iterable[Address], brings: Callable[[Address], Iterable[Addre
     return frozenset(found)
 
 
+def users_of(addresses: Iterable[Address], desired: Mapping[Address, Desired]) -> dict[Address, frozenset[Address]]:
+    """For each of ``addresses``, everything that needs it, and what needs that: of a token its files, and the units that read them."""
+    users: dict[Address, set[Address]] = {}
+    for address, wanted in desired.items():
+        for need in wanted.needs:
+            users.setdefault(need, set()).add(address)
+    return {address: closure(users.get(address, ()), lambda user: users.get(user, ())) for address in addresses}
+
+
 def within(
-    scope: Scope, changes: Mapping[Address, Change], refused: Mapping[Address, Refusal], needs: Edges
+    scope: Scope, changes: Mapping[Address, Change], refused: Mapping[Address, Refusal], needs: Edges, users: Edges
 ) -> tuple[dict[Address, Change], dict[Address, Refusal], list[Refusal]]:
     """What of the decisions a plan has, all where nothing is left out: what is selected, and what must come first; and the refusals of what must
     and was left out.
 
-    ``needs`` are the changes that each change cannot go without. Another that is replaced is deleted last, so its users must move over first.
+    ``needs`` are the changes that each change cannot go without. ``users`` are those of what is replaced: it is deleted last, so they must all move
+    over first, also where only some of them have still to do so (:func:`users_of`).
     """
 
     def brings(address: Address) -> set[Address]:
@@ -111,9 +118,7 @@ def within(
             return set()
         found = set(needs.get(address, ()))
         found |= {n for n in change.desired.needs if n in refused} if change.desired else set()
-        if change.action is Action.REPLACE or change.deletes_superseded:
-            found |= {a for a, c in changes.items() if c.desired is not None and address in c.desired.needs}
-        return found
+        return found | {a for a in users.get(address, ()) if a in changes and changes[a].desired is not None}
 
     kept = closure((a for a in {**changes, **refused} if scope.selects(a)), brings)
     excluded = [

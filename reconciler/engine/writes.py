@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.engine.bookkeeping import Bookkeeping
@@ -10,6 +11,7 @@ from reconciler.engine.connections import Connections
 from reconciler.engine.diff import compare, matches_claim
 from reconciler.engine.journal import Entry
 from reconciler.engine.orders import Orders
+from reconciler.engine.scope import users_of
 from reconciler.engine.situation import Situation, incarnation
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change
@@ -179,6 +181,10 @@ class Writes:
         """What the fields of a desired resource refer to."""
         desired = self._situation.desired.get(address)
         return frozenset(r.address for r in all_of(desired.fields, Reference)) if desired else frozenset()
+
+    def users_of(self, addresses: Iterable[Address]) -> dict[Address, frozenset[Address]]:
+        """What uses each of these, be it through others."""
+        return users_of(addresses, self._situation.desired)
 
     def delete_superseded(self, change: Change, record: Record) -> Entry:
         """Delete what replacements left behind; what is to be recorded then."""

@@ -18,9 +18,9 @@ class KilledAtStep:
         self.after = after
 
     def __call__(self) -> None:
-        from reconciler.systems import host
+        from reconciler.systems.host import local
 
-        vars(host)["os"] = _CountingOs(self.number, after=self.after)
+        vars(local)["os"] = _CountingOs(self.number, after=self.after)
 
 
 class _CountingOs:

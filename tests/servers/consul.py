@@ -142,7 +142,7 @@ class ConsulServer(ConsulApi):
             "node_name": "test-server",
             "datacenter": self.datacenter,
             "bind_addr": self._bind_address,
-            "addresses": {"http": f"{self.host} unix://{self.unix_socket}" if self.unix_socket else self.host},
+            "addresses": {"http": " ".join(self._http_at())},
             "ports": self._ports,
             "disable_update_check": True,
             "connect": {"enabled": True},
@@ -164,6 +164,11 @@ class ConsulServer(ConsulApi):
         stop_signal = signal.SIGTERM if self._persistent else signal.SIGKILL
         self._process = Supervised(argv, log=self.log, environ=environ, stop_signal=stop_signal, remove=self.folder)
         self._process.wait_until(self._is_ready, what="Consul", timeout_s=60)
+
+    def _http_at(self) -> list[str]:
+        """For machines also where they see it: an agent would go on taking for a while a token that is gone, and a server does not."""
+        more = [f"unix://{self.unix_socket}"] if self.unix_socket else []
+        return [self.host, *([self._bind_address] if self._bind_address != self.host else []), *more]
 
     def _is_ready(self) -> bool:
         """A leader is there, knows our token (so it is our server), has its CA (our trust domain) and has registered itself."""

@@ -1,5 +1,7 @@
 """A part of a plan: never more than the whole, always with what it cannot go without, and a step on the way."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +77,25 @@ def test_a_conflict_elsewhere_does_not_hinder_a_part_but_that_of_a_need_does():
     assert [str(r.address) for r in world.plan(*manifest, scope=Scope(("thing/user",))).refusals] == ["thing/theirs"]
     excluded = world.plan(*manifest, scope=Scope(excludes=("thing/theirs",)))
     assert [(r.rule, str(r.address)) for r in excluded.refusals] == [("excluded need", "thing/user")]
+
+
+def test_what_uses_the_users_of_something_that_is_replaced_moves_over_too():
+    """A token, its file, and the unit that reads it; also when the file has moved over already."""
+
+    def chain(fixed, x):
+        return [desired("token", {"fixed": fixed}), desired("file", {"x": x}, frozenset({"token"})), desired("unit", {"x": x}, frozenset({"file"}))]
+
+    world = World()
+    world.apply(*chain(1, 1))
+    of_the_token = Scope(("thing/token",))
+    assert by_address(world.plan(*chain(2, 2), scope=of_the_token)).keys() == {address(name) for name in ("token", "file", "unit")}
+    without_unit = world.plan(*chain(2, 2), scope=Scope(excludes=("thing/unit",)))
+    assert [(r.rule, str(r.address)) for r in without_unit.refusals] == [("excluded need", "thing/token")]
+
+    world.apply(*chain(2, 2))
+    world.records[address("token")] = replace(world.records[address("token")], superseded=("1",))
+    world.edit("unit", x=1)
+    assert by_address(world.plan(*chain(2, 2), scope=of_the_token)).keys() == {address("token"), address("unit")}
 
 
 def test_what_matches_nothing_is_named():
