@@ -158,7 +158,7 @@ def test_nobody_who_uses_the_file_is_refused_while_its_token_is_rotated(rotating
     for moment, (when, which) in MOMENTS.items():
         before = rotating.tokens()
         rotating.rotate()
-        run = rotating.run(**{when: which})
+        run = rotating.run(after=which) if when == "after" else rotating.run(before=which)
         assert run.code == KILLED, (moment, run)
         broken_off = rotating.tokens()
         assert len(broken_off) == (1 if moment == "the old one is deleted" else 2), moment
