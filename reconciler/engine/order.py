@@ -74,12 +74,25 @@ def _let_go_first(changes: Mapping[Address, Change], edges: dict[Address, set[Ad
     for address in sorted(a for a, c in changes.items() if not c.stands_aside):
         change = changes[address]
         for other in sorted((_let_go(change) & changes.keys()) - _taken_up(change) - {address}):
-            waited = other in edges[address]
+            waited, idle = {other} & edges[address], _idle_users(change, changes)
             edges[address].discard(other)
-            if changes[other].action is not Action.FORGET and not waits_for(address, other, edges):
+            if changes[other].action is Action.FORGET:
+                edges[address] |= waited
+            elif not waits_for(address, other, edges):
                 edges[other].add(address)
-            elif waited:
-                edges[address].add(other)
+            elif not waits_for(address, other, {**edges, address: edges[address] - idle}):
+                edges[address] -= idle
+                edges[other].add(address)
+            else:
+                edges[address] |= waited
+
+
+def _idle_users(change: Change, changes: Mapping[Address, Change]) -> set[Address]:
+    """What a deletion waits for, as a rule, though the system would not insist: what says what it stands on, and does not stand on this."""
+    if change.action is not Action.DELETE:
+        return set()
+    users = {a: c.live.stands_on for a, c in changes.items() if a.kind == change.address.kind and c.live is not None}
+    return {a for a, holds in users.items() if holds and change.address not in _on(holds)}
 
 
 def _once_gone(changes: Mapping[Address, Change], edges: dict[Address, set[Address]], situation: Situation) -> None:

@@ -64,11 +64,18 @@ class Wizard:
         systemctl(self.folder, "start")
         self.stage("bootstrap")
         connection = http.client.HTTPConnection(ADDRESS, ports["http"], timeout=30)
+
+        def ask(method: str, path: str) -> tuple[int, bytes]:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
         status, token = 500, b"leader"
         while status == 500 and b"leader" in token:  # on a busy machine it may have lost it again
-            connection.request("PUT", "/v1/acl/bootstrap")
-            answer = connection.getresponse()
-            status, token = answer.status, answer.read()
+            # a leader may not have read all of its log yet, and know only of an older bootstrap: a consistent read waits for that
+            while ask("GET", "/v1/catalog/nodes?consistent")[0] != 200:
+                pass
+            status, token = ask("PUT", "/v1/acl/bootstrap")
         if status != 200:
             self.fail(f"unable to create ACL bootstrap token: {token.decode()}")
         self.stage("archive")

@@ -20,6 +20,7 @@ class KilledAtStep:
     def __call__(self) -> None:
         from reconciler.systems.host import local
 
+        assert vars(local)["os"] is os, "files are written elsewhere now"
         vars(local)["os"] = _CountingOs(self.number, after=self.after)
 
 
@@ -56,4 +57,5 @@ class WithoutLockDelay:
     def __call__(self) -> None:
         from reconciler.ownership import lock
 
+        assert "LOCK_DELAY_S" in vars(lock)
         vars(lock)["LOCK_DELAY_S"] = 0

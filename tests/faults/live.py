@@ -44,10 +44,13 @@ def records(mesh: Mesh) -> dict[str, Any]:
 
 def untouched(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """The part of ``now`` that was there ``before``; equal to ``before`` when nobody's things were touched. Both are ``Mesh.everything()``."""
-    return {
-        section: {k: now[section].get(k) for k in there} if isinstance(there, dict) else [row for row in there if row in now[section]]
-        for section, there in before.items()
-    }
+    return {section: _untouched(there, now[section]) for section, there in before.items()}
+
+
+def _untouched(before: Any, now: Any) -> Any:
+    if isinstance(before, dict):
+        return {key: now.get(key) for key in before}
+    return [row for row in before if row in now] if isinstance(before, list) else now
 
 
 def locks(mesh: Mesh) -> list[str]:

@@ -103,10 +103,8 @@ def test_what_a_manifest_leaves_does_not_depend_on_what_was_there(mesh, batch, r
         try:
             only_one = leave(mesh, one, 1)
             other_after_one = leave(mesh, other, 1)
-            assert differences(leave(mesh, one, 1), only_one) == []
-            assert differences(destroyed(mesh, one, 1), before) == []
-            assert differences(leave(mesh, other, 16), other_after_one) == []
             assert differences(leave(mesh, one, 16), only_one) == []
+            assert differences(destroyed(mesh, one, 1), before) == []
             assert differences(leave(mesh, other, 16), other_after_one) == []
         finally:
             left = destroyed(mesh, other, 16)

@@ -233,3 +233,10 @@ def test_a_new_protocol_for_what_only_inherited_waits_for_the_removal_that_needs
     run(proxy_defaults("http"), router("web", "web"))
     found = planned(proxy_defaults("http"), defaults("web", "tcp"), **target("service-defaults/web"))
     assert parts(found) == {"service-defaults/web": Action.CREATE, "service-router/web": Action.DELETE}
+
+
+def test_a_redirect_goes_before_what_its_router_waits_for(run, consul):
+    """The router used the service's resolver by the record, and waits for the new protocol; the redirect has to go before that is written."""
+    run(*both("grpc"), REDIRECT, router("web", "web"))
+    run(defaults("web", "http"), proxy_defaults("http"), router("web", "api"))
+    assert stored(consul) == {"service-defaults/web", "proxy-defaults/global", "service-router/web"}
