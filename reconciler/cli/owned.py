@@ -76,7 +76,10 @@ def list_(target: Target, choices: Choices, output: Output, *, everyone: bool, o
 
 
 @command.command(
-    "show", short_help="Show one ownership record.", epilog="\b\nExample:\n  reconciler owned show kv/carbonio-files/db-name carbonio.yaml"
+    "show", short_help="Show one ownership record.", epilog="""\b
+Examples:
+  reconciler owned show kv/carbonio-files/db-name carbonio.yaml
+  reconciler owned show acl-token/carbonio-gateway    # also when it was made, and which files hold it""",
 )
 @_ADDRESS
 @takes_files_or_name
@@ -84,17 +87,24 @@ def list_(target: Target, choices: Choices, output: Output, *, everyone: bool, o
 @takes_choices("timeout")
 @takes_looks
 def show(target: Target, choices: Choices, output: Output, *, address: str, output_format: str) -> None:
-    """Show one ownership record whole: origin, incarnation, what was last applied. Without FILE and --name: whoever owns it."""
+    """Show one ownership record whole: origin, incarnation, what was last applied. Without FILE and --name: whoever owns it.
+
+    Of a token also: when it was made, which files hold it, and which of those that it replaced are still there.
+    """
     anonymous = not target.files and target.name is None
-    found = [r for r in _records(_named(target), output, choices, owner_only=not anonymous) if address in (str(r.address), r.key)]
+    with connected(_named(target), output, choices.timeout_s) as (connections, _):
+        from reconciler.engine import custody
+
+        owned = custody.owned(connections, None if anonymous else connections.loaded.name)
+        found = [(r, custody.history(connections, r)) for r in owned if address in (str(r.address), r.key)]
     if not found:
         raise ReconcilerError(f"{address} is not owned{'' if anonymous else ' by this manifest'}: see reconciler owned list")
     from reconciler.report import ownership
 
     if output_format == "json":
-        emit(_json([ownership.record_document(record) for record in found]))
+        emit(_json([ownership.record_document(record, history) for record, history in found]))
     else:
-        emit("\n".join(ownership.record_text(record, paint_for(output.color, sys.stdout)) for record in found))
+        emit("\n".join(ownership.record_text(record, paint_for(output.color, sys.stdout), history) for record, history in found))
 
 
 @command.command(

@@ -12,6 +12,7 @@ from reconciler.engine.journal import Entry, Journal
 from reconciler.kinds import all_kinds
 from reconciler.model.address import Address
 from reconciler.model.errors import AccessDenied, ReconcilerError, SystemFault
+from reconciler.model.history import History, RememberedKind
 from reconciler.model.kind import Permission
 from reconciler.model.record import Record
 from reconciler.ownership import records
@@ -26,6 +27,15 @@ def owned(connections: Connections, name: str | None = None) -> list[Record]:
     pairs = connections.consul.kv_tree(records.PREFIX)
     found = [records.decode(p, all_kinds(), None) for p in pairs.values() if name is None or records.header(p).owner == name]
     return sorted(found, key=lambda r: (r.address, r.owner))
+
+
+def history(connections: Connections, record: Record) -> History | None:
+    """What can be told of an owned resource besides its record; None for a kind that has nothing more to tell."""
+    kind = all_kinds()[record.address.kind]
+    if not isinstance(kind, RememberedKind):
+        return None
+    pairs = connections.consul.kv_tree(records.PREFIX).values()
+    return kind.history(connections.consul, record, [records.decode(p, all_kinds(), None) for p in pairs if record.key in records.header(p).needs])
 
 
 def forget(connections: Connections, address: str, lock_timeout_s: float, stop: threading.Event) -> Record:

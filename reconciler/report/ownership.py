@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.model.change import Change
+from reconciler.model.history import History
 from reconciler.model.record import Record
 from reconciler.model.value import Digest, Semantic, Value
 from reconciler.report.changes import indented
@@ -27,8 +28,8 @@ def table(records: Sequence[Record]) -> str:
     return "".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows)
 
 
-def record_text(record: Record, paint: Paint = PLAIN) -> str:
-    """Everything that is remembered of one resource."""
+def record_text(record: Record, paint: Paint = PLAIN, history: History | None = None) -> str:
+    """Everything that is remembered of one resource, and what else can be told of it."""
     facts: dict[str, str] = {
         "manifest": record.owner,
         "label": record.label,
@@ -38,7 +39,7 @@ def record_text(record: Record, paint: Paint = PLAIN) -> str:
         "protect": "true" if record.protect else "false",
         "system": f"{record.system} ({record.system_identity})" if record.system else record.system_identity,
         "incarnation": _incarnation(record),
-        "superseded": ", ".join(record.superseded),
+        **_told(record, history),
         "needs": ", ".join(record.needs),
         "written": f"{record.written} by run {record.run}",
         "key": record.key,
@@ -49,8 +50,8 @@ def record_text(record: Record, paint: Paint = PLAIN) -> str:
     return "\n".join(line.rstrip() for line in (paint(visible(str(record.address)), Colour.HEADING), *indented(lines))) + "\n"
 
 
-def record_document(record: Record) -> dict[str, Any]:
-    """The same for other programs; what was a secret is the string ``(secret)``."""
+def record_document(record: Record, history: History | None = None) -> dict[str, Any]:
+    """The same for other programs; what was a secret is the string ``(secret)``. ``history`` is there for what has one."""
     return {
         "address": str(record.address),
         "manifest": record.owner,
@@ -68,6 +69,7 @@ def record_document(record: Record) -> dict[str, Any]:
         "written": record.written,
         "key": record.key,
         "specification": _plain(record.specification),
+        **({} if history is None else {"history": _history(history)}),
     }
 
 
@@ -89,6 +91,36 @@ def resettled_text(system: str, moved: Iterable[tuple[Record, Sequence[str]]], f
         lines.append(f"{visible(str(record.address))} is on {visible(system)} now{but}.\n")
     lines += [f"{visible(str(record.address))} was not found there, or nothing tells that it is ours: forgotten.\n" for record in forgotten]
     return "".join(lines)
+
+
+def _told(record: Record, history: History | None) -> dict[str, str]:
+    if history is None:
+        return {"superseded": ", ".join(record.superseded)}
+    states = {True: "still there", False: "gone", None: "not known whether it is still there"}
+    return {
+        "made": history.made or f"not known: {history.why_not}",
+        "held by": ", ".join(f"{_path(holder)} on {holder.address.segments[0]}{_whose(holder, record)}" for holder in _sorted(history.holders)),
+        "superseded": ", ".join(f"{what} ({states[is_there]})" for what, is_there in history.superseded),
+    }
+
+
+def _path(holder: Record) -> str:
+    return f"/{holder.address.segments[1]}"
+
+
+def _whose(holder: Record, record: Record) -> str:
+    return "" if holder.owner == record.owner else f" (of {holder.owner})"
+
+
+def _history(history: History) -> dict[str, Any]:
+    holders = [{"address": str(h.address), "host": h.address.segments[0], "path": _path(h), "manifest": h.owner}
+               for h in _sorted(history.holders)]  # fmt: skip
+    superseded = [{"accessor": what, "exists": is_there} for what, is_there in history.superseded]
+    return {"made": history.made or None, "why_not": history.why_not, "held_by": holders, "superseded": superseded}
+
+
+def _sorted(holders: Iterable[Record]) -> list[Record]:
+    return sorted(holders, key=lambda r: (r.address, r.owner))
 
 
 def _incarnation(record: Record) -> str:

@@ -54,7 +54,7 @@ def test_no_secret_is_seen_when_all_goes_well(planted, looks):
     everything_is_in_use(planted)
     listing = without_format(looks) if "markdown" in looks else looks
     planted.run("owned", "list", *listing, *LOG, expect=0)
-    for key in ("kv/app/generated", "db-role/default/literal") if "-vv" in looks else ("kv/app/long",):
+    for key in ("kv/app/generated", "db-role/default/literal", "acl-token/app") if "-vv" in looks else ("kv/app/long",):
         planted.run("owned", "show", key, "mesh.yaml", *listing, *LOG, expect=0)
     somebody_changes_them(planted)
     planted.run("drift", "mesh.yaml", *looks, *KEEPS, expect=2)

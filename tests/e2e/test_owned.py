@@ -1,5 +1,7 @@
 """The ownership records by hand, and destroying what a manifest made when its file is gone."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 MESH = """\
@@ -30,6 +32,33 @@ def test_a_record_is_shown_to_everybody_who_asks_for_its_address(reconciler, app
         run = reconciler("owned", "show", *arguments)
         assert run.code == 1
         assert run.err.startswith(f"reconciler: error: {arguments[0]} is not owned by ")
+
+
+def test_a_token_is_shown_with_its_age_and_its_files(reconciler, write, consul, tmp_path):
+    files = f"[{{path: {tmp_path}/one}}, {{path: {tmp_path}/two}}]"
+    token = f"mesh_credentials: {{tokens: {{app: {{description: shown, file: {files}}}}}}}\n"
+    third = f"files: {{three: {{path: {tmp_path}/three, content: no secret}}}}\n"
+    file = write(token + third)
+    reconciler("apply", "--auto-approve", file, expect=0)
+    made = next(t for t in consul.get("/v1/acl/tokens") if t["Description"] == "shown")
+    day, _, time = made["CreateTime"].partition("T")
+    by_file = reconciler("owned", "show", "acl-token/app", file, expect=0).out
+    assert f"    made: {day}T{time[:8]}+00:00\n" in by_file or not made["CreateTime"].endswith("Z")
+    assert f"    held by: {tmp_path}/one on local, {tmp_path}/two on local\n" in by_file
+    assert "superseded" not in by_file
+    [record] = reconciler("owned", "show", "acl-token/app", "--format", "json", expect=0).json["records"]
+    moment = datetime.fromisoformat(record["history"]["made"])
+    assert moment.utcoffset() == timedelta() and timedelta() <= datetime.now(UTC) - moment < timedelta(minutes=5)
+    assert [holder["path"] for holder in record["history"]["held_by"]] == [f"{tmp_path}/one", f"{tmp_path}/two"]
+    assert "history" not in reconciler("owned", "show", f"file/local{tmp_path}/three", "--format", "json", expect=0).json["records"][0]
+
+    rules = 'key_prefix "" { policy = "read" }'
+    policy = consul.put("/v1/acl/policy", {"Name": "may-read-keys", "Rules": rules})
+    secret = consul.put("/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]})["SecretID"]
+    blind = reconciler.having(CONSUL_HTTP_TOKEN=secret)("owned", "show", "acl-token/app", file, expect=0).out
+    assert "    made: not known: " in blind and f"held by: {tmp_path}/one on local" in blind
+    consul.request("DELETE", f"/v1/acl/token/{made['AccessorID']}")
+    assert "    made: not known: it does not exist any more\n" in reconciler("owned", "show", "acl-token/app", file, expect=0).out
 
 
 def test_what_is_forgotten_stays_and_is_adopted_by_the_next_apply(reconciler, applied, consul):

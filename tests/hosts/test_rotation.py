@@ -185,6 +185,8 @@ def test_the_old_token_stays_while_a_unit_that_has_read_it_cannot_be_started_aga
         assert run.code == 3, run
         assert f"the old one was kept, because systemd-unit/gateway/{UNIT} does not certainly use the new one" in run.output
         assert len(rotating.tokens()) == 2 and old in rotating.tokens()
+    shown = rotating.gateways.run("owned", "show", f"acl-token/{NAME}", rotating.gateways.write(rotating.manifest), expect=0).out
+    assert f"    held by: {OWN_FILE} on gateway, {OTHER_FILE} on gateway\n    superseded: {old} (still there)\n" in shown
     excluded = rotating.gateways.run("plan", rotating.gateways.write(rotating.manifest), "--exclude", "systemd-unit/*", expect=5)
     assert f"while systemd-unit/gateway/{UNIT} is left out" in excluded.out
     rotating.restart_is_refused(refused=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from reconciler.kinds.consul._durations import go_text, nanoseconds
@@ -15,10 +15,11 @@ from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import AclToken as Entry
 from reconciler.model.address import Address
-from reconciler.model.errors import AlreadyExists, LostRace
+from reconciler.model.errors import AccessDenied, AlreadyExists, LostRace
+from reconciler.model.history import History
 from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import FieldRules, Made, Order, Permission, ReplacingKind, Wanted
-from reconciler.model.record import State
+from reconciler.model.record import Record, State
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.secret import Secret
 from reconciler.model.value import JSON, Value
@@ -131,6 +132,21 @@ class AclToken:
         token = system.acl.read_token(accessor)
         if token is not None and _incarnation(token) == incarnation:
             system.acl.delete_token(accessor)
+
+    def history(self, consul: Consul, record: Record, users: Iterable[Record]) -> History:
+        """When it was made, the files that hold its secret, and which of the tokens that it replaced are still there."""
+        files = tuple(user for user in users if user.address.kind == "file" and "token" in user.specification)
+        accessors = {old: old.partition("@")[0] for old in record.superseded}
+        try:
+            token = consul.acl.read_token(_live_accessor(Wanted(record.address, record.owner, record=record)))
+            there = {old: consul.acl.read_token(accessor) for old, accessor in accessors.items()}
+        except AccessDenied as denied:
+            return History("", str(denied), files, tuple((accessor, None) for accessor in accessors.values()))
+        left = tuple((accessors[old], found is not None and _incarnation(found) == old) for old, found in there.items())
+        if token is None or record.incarnation not in (None, _incarnation(token)):
+            return History("", "it does not exist any more" if record.incarnation else "it does not exist yet", files, left)
+        made = datetime.fromtimestamp(_instant_ns(token["CreateTime"]) // 10**9, UTC)
+        return History(made.isoformat(timespec="seconds"), "", files, left)
 
     def find(self, system: ConsulReader) -> list[Live]:
         """Every token that somebody made: not the anonymous one, not the bootstrap token, not those that a login made."""

@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
 
+from reconciler.model.address import Address
+from reconciler.model.history import History
 from reconciler.model.record import Origin, Record, State
 from reconciler.model.resource import CONSUL, OnRemoval
 from reconciler.model.value import WITHHELD, Digest
@@ -66,6 +68,38 @@ def test_what_was_made_together_with_its_record_is_known_by_the_index_of_both():
     assert "    incarnation: index 42, at which it was made together with this record\n" in record_text(
         replace(RECORD, incarnation="@", created_index=42)
     )
+
+
+def file(path, host="gateway", owner="mesh"):
+    return replace(RECORD, address=Address.of("file", host, path), owner=owner)
+
+
+def test_what_else_is_known_of_a_token_is_shown_beside_its_record():
+    token = replace(RECORD, superseded=("old@5", "older@4"), specification={})
+    told = History("2026-11-21T02:44:11+00:00", "", (file("srv/b", "local", "other"), file("etc/a")), (("old", True), ("older", False)))
+    shown = record_text(token, history=told)
+    assert "    made: 2026-11-21T02:44:11+00:00\n" in shown
+    assert "    held by: /etc/a on gateway, /srv/b on local (of other)\n" in shown
+    assert "    superseded: old (still there), older (gone)\n" in shown
+    document = json.loads(json.dumps(record_document(token, told)))
+    assert document["superseded"] == ["old@5", "older@4"]
+    assert document["history"] == {
+        "made": "2026-11-21T02:44:11+00:00",
+        "why_not": "",
+        "held_by": [
+            {"address": "file/gateway/etc/a", "host": "gateway", "path": "/etc/a", "manifest": "mesh"},
+            {"address": "file/local/srv/b", "host": "local", "path": "/srv/b", "manifest": "other"},
+        ],
+        "superseded": [{"accessor": "old", "exists": True}, {"accessor": "older", "exists": False}],
+    }
+    assert "history" not in record_document(token)
+
+
+def test_what_cannot_be_known_of_a_token_is_said():
+    shown = record_text(RECORD, history=History("", "it does not exist any more", superseded=(("old", None),)))
+    assert "    made: not known: it does not exist any more\n" in shown
+    assert "held by" not in shown
+    assert "    superseded: old (not known whether it is still there)\n" in shown
 
 
 def test_an_explicit_on_removal_is_shown_alone():
