@@ -76,7 +76,9 @@ def list_(target: Target, choices: Choices, output: Output, *, everyone: bool, o
 
 
 @command.command(
-    "show", short_help="Show one ownership record.", epilog="""\b
+    "show",
+    short_help="Show one ownership record.",
+    epilog="""\b
 Examples:
   reconciler owned show kv/carbonio-files/db-name carbonio.yaml
   reconciler owned show acl-token/carbonio-gateway    # also when it was made, and which files hold it""",
