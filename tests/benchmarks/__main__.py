@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, default=2, help="how often apply and destroy are run")
     arguments = parser.parse_args()
     obtain()
-    with tempfile.TemporaryDirectory() as folder, ConsulServer() as consul, PostgresServer(18) as postgres:
+    with tempfile.TemporaryDirectory() as folder, ConsulServer() as consul, PostgresServer(18, durable=True) as postgres:
         environ = {"PATH": os.environ["PATH"], "HOME": folder, "LANG": "C.UTF-8", **consul.environment, **postgres.environment}
         version = [run(["version"], environ) for _ in range(5)]
         print(f"       version              {min(v.wall_s for v in version):>7.2f} s\n")

@@ -15,6 +15,7 @@ from typing import Any, Self
 from reconciler.credentials.archive import CA, CA_KEY, GOSSIP_KEY
 from tests.credentials.archives import PASSWORD, contents, write
 from tests.e2e.command import ROOT, Command
+from tests.forks import PROGRAM
 from tests.servers.consul import ConsulServer
 
 ADDRESS = "127.0.0.1"
@@ -102,7 +103,7 @@ class MeshServer:
     def command(self, *killed: str, **environment: str) -> Command:
         """The command on this machine. ``killed``: of ``tests.credentials.killed_run``."""
         path = f"{self.programs}:{os.environ['PATH']}"
-        program = ("-m", "tests.credentials.killed_run", *killed) if killed else ("-m", "reconciler.cli.main")
+        program = ("-m", "tests.credentials.killed_run", *killed) if killed else PROGRAM
         given = {"PATH": path, "HOME": str(self.folder), "LANG": "C.UTF-8", "CONSUL_HTTP_ADDR": self.consul.address}
         return Command(self.folder, given | environment, program)
 

@@ -166,8 +166,8 @@ class Planted:
         """The command with the secrets in its environment."""
         return Command(self.folder, self.environment, self.program)
 
-    def run(self, *arguments: str, expect: int | None = None, command: Command | None = None) -> Run:
-        """Run it, and collect what it wrote and left, everywhere."""
+    def run(self, *arguments: str, expect: int | None = None, command: Callable[..., Run] | None = None) -> Run:
+        """Run it, or ``command`` in its place, and collect what it wrote and left, everywhere."""
         log_size = self.postgres.log_size_bytes()
         self.http.before, self.sql.before = self._look, self._look
         run = (command or self.command)(*arguments, expect=expect)

@@ -60,7 +60,7 @@ def test_no_such_file(command):
 
 def test_a_file_that_this_user_may_not_read(command, write, tmp_path):
     (tmp_path / write("")).chmod(0o000)
-    run = command("plan", "mesh.yaml", preexec_fn=without_root_reading_everything)
+    run = command.from_scratch("plan", "mesh.yaml", preexec_fn=without_root_reading_everything)
     assert (run.code, run.out, run.err) == (1, "", "mesh.yaml: may not be read by this user: change its permissions, or run as another user\n")
 
 

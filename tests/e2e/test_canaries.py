@@ -19,6 +19,7 @@ from tests.e2e.canaries import Evidence, canary, known, mark
 from tests.e2e.command import Command
 from tests.e2e.leaky import LEAKS
 from tests.e2e.planted import Planted, command_lines
+from tests.forks import PROGRAM
 from tests.servers.consul import ConsulServer
 from tests.servers.counting_proxy import CountingProxy, Fate, Write
 from tests.servers.postgres_proxy import PostgresProxy, Statement
@@ -186,7 +187,7 @@ def somebody_changes_them(planted):
 def consul_token(planted, form, value):
     """The token in one of the places it can come from; nothing in the others."""
     planted.manifest["consul"] = {}
-    planted.program = ("-m", "reconciler.cli.main")
+    planted.program = PROGRAM
     planted.environment = {name: text for name, text in planted.environment.items() if not name.startswith("CONSUL_HTTP_TOKEN")}
     if form in ("CONSUL_HTTP_TOKEN", "SETUP_CONSUL_TOKEN"):
         planted.environment[form] = value
@@ -289,7 +290,9 @@ def test_nothing_of_new_credentials_is_seen(reconciler, tmp_path):
 
         proxy.before = look
         command = Command(tmp_path, {"CONSUL_HTTP_ADDR": proxy.address}, ("-m", "tests.e2e.on_a_mesh_node", "."))
-        for run in (command("credentials", "bootstrap", expect=0), command("credentials", "bootstrap", "--force", expect=1)):
+        # processes of their own, so that the list of processes tells how they were called
+        start = command.from_scratch
+        for run in (start("credentials", "bootstrap", expect=0), start("credentials", "bootstrap", "--force", expect=1)):
             evidence.add("output", run.out, run.err)
         evidence.add("file", (tmp_path / "cluster-credentials.tar.gpg").read_bytes())
         evidence.add("log of Consul", consul.log_text())
@@ -484,7 +487,7 @@ def test_a_mistake_in_the_manifest_is_said_without_the_secret(planted, mistake):
 
 
 def test_a_command_gets_no_more_than_the_program_itself_got(planted):
-    planted.run("apply", "--auto-approve", "mesh.yaml", "-vv", expect=0)
+    planted.run("apply", "--auto-approve", "mesh.yaml", "-vv", expect=0, command=planted.command.from_scratch)
     assert len(planted.children) == 5
     for child in planted.children:
         assert child.arguments[:2] == ["sh", "print-secret"]

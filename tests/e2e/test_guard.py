@@ -30,7 +30,7 @@ def unchanged_by(live):
 
 @pytest.fixture(scope="module")
 def another_postgres(no_settings_of_the_developer):
-    with PostgresServer(settings={"fsync": "off"}) as server:
+    with PostgresServer() as server:
         yield server
 
 

@@ -148,7 +148,7 @@ def test_a_lock_that_is_taken_away_stops_a_transfer(reconciler, write, consul, t
 
 @pytest.fixture(scope="module")
 def another_postgres(no_settings_of_the_developer):
-    with PostgresServer(settings={"fsync": "off"}) as server:
+    with PostgresServer() as server:
         yield server
 
 

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.e2e.command import LIMIT_S, ROOT
+from tests.forks import script
 from tests.servers import actionlint_binary
 from tests.unit.pages import is_a_call
 
@@ -59,9 +60,6 @@ class Site:
             program.parent.mkdir(exist_ok=True)
             program.write_text(SITE)
             program.chmod(0o755)
-        reconciler = folder / "bin" / "reconciler"
-        reconciler.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m reconciler.cli.main "$@"\n')
-        reconciler.chmod(0o755)
         self.environment |= {"PATH": f"{folder / 'bin'}:{environment['PATH']}", "NOTED": str(self.noted), "COMMENT": ""}
 
     def checkout(self) -> Path:
@@ -129,7 +127,9 @@ class GitLab(Site):
 
 @pytest.fixture(params=[GitHub, GitLab])
 def site(request, reconciler, tmp_path):
-    return request.param(tmp_path, dict(reconciler.whole_environment))
+    site = request.param(tmp_path, dict(reconciler.whole_environment))
+    with script(tmp_path / "bin" / "reconciler"):
+        yield site
 
 
 def commands(file):
@@ -206,8 +206,8 @@ def test_the_comment_is_written_once_and_then_replaced(site, comment, how):
     assert "glpat-comment" not in last, "a token is in no list of processes"
 
 
-def test_on_github_every_job_has_its_summary(reconciler, tmp_path):
-    site = GitHub(tmp_path, dict(reconciler.whole_environment))
+@pytest.mark.parametrize("site", [GitHub], indirect=True)
+def test_on_github_every_job_has_its_summary(site):
     _, planned = site.run("plan")
     assert site.outputs["code"] == "2"
     assert "<!-- reconciler plan " in (planned / "summary.md").read_text("utf-8")

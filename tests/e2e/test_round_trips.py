@@ -102,7 +102,7 @@ def reads_of_rules(counted):
 def test_two_hundred_units(tmp_path, environment):
     """On servers of its own: cleaning up after it would take longer. Nothing of what is tested depends on the disk, so it is not waited for."""
     (tmp_path / "units.yaml").write_text(units.text(200))
-    with ConsulServer() as consul, PostgresServer(settings={"fsync": "off", "full_page_writes": "off"}) as postgres:
+    with ConsulServer() as consul, PostgresServer() as postgres:
         command = Command(tmp_path, environment | consul.environment | postgres.environment)
         with Counted(command, consul, postgres) as counted:
             counted.run("plan")

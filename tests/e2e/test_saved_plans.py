@@ -233,7 +233,7 @@ def another_consul(no_settings_of_the_developer):
 
 @pytest.fixture(scope="module")
 def another_postgres(no_settings_of_the_developer):
-    with PostgresServer(settings={"fsync": "off"}) as server:
+    with PostgresServer() as server:
         yield server
 
 

@@ -77,8 +77,8 @@ class Site(Mesh):
 
 @pytest.fixture(scope="session")
 def servers(no_settings_of_the_developer: None) -> Iterator[tuple[ConsulServer, PostgresServer]]:
-    """Servers of this worker's own. Postgres is not killed here, so it need not wait for the disk."""
-    with ConsulServer() as consul, PostgresServer(18, settings={"fsync": "off"}) as postgres:
+    """Servers of this worker's own."""
+    with ConsulServer() as consul, PostgresServer(18) as postgres:
         yield consul, postgres
 
 

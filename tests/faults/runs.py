@@ -1,20 +1,14 @@
-"""The command line in processes of their own, which can be killed: forked from one that has imported everything already, so that they are quick."""
+"""The command line in processes of their own, which can be killed."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from tests.forks import fork
 
 _LIMIT_S = 60
 """After this long a run hangs."""
-
-# It has one thread, and forks before any other is started.
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.faults.warm", "tests.faults.inside", __name__])
 
 
 class Run:
@@ -22,12 +16,10 @@ class Run:
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, first: Callable[[], object] | None = None) -> None:
         number = sum(1 for _ in folder.glob("run-*.out"))
-        self._files = [folder / f"run-{number}.{end}" for end in ("out", "err")]
-        names = [str(file) for file in self._files]
+        self._files = (folder / f"run-{number}.out", folder / f"run-{number}.err")
         for file in self._files:
             file.touch(exist_ok=False)
-        self._process = _FORKS.Process(target=_run, args=(list(arguments), dict(environment), names, first), daemon=True)
-        self._process.start()
+        self._process = fork(arguments, environment, folder, self._files, first=first)
 
     @property
     def pid(self) -> int:
@@ -66,17 +58,3 @@ class Run:
 
     def __repr__(self) -> str:
         return f"exit code {self._process.exitcode}\n{self.output}{self.errors}"
-
-
-def _run(arguments: list[str], environment: dict[str, str], files: list[str], first: Callable[[], Any] | None) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    for descriptor, file in enumerate([os.devnull, *files]):
-        opened = os.open(file, os.O_RDWR | os.O_APPEND)
-        os.dup2(opened, descriptor)
-        os.close(opened)
-    from reconciler.cli.main import main
-
-    if first is not None:
-        first()
-    sys.exit(main(arguments))

@@ -26,8 +26,7 @@ def populated_consul(no_settings_of_the_developer: None) -> Iterator[ConsulServe
 @pytest.fixture(scope="session", params=[16, 18], ids=lambda v: f"postgres{v}")
 def populated_mesh(request: pytest.FixtureRequest, populated_consul: ConsulServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """A mesh in which somebody else has made a resource of every kind."""
-    # no law is about what a power cut leaves, and databases are made and dropped several times as fast
-    with PostgresServer(request.param, settings={"fsync": "off"}) as server:
+    with PostgresServer(request.param) as server:
         mesh = Mesh(populated_consul, server, tmp_path_factory.mktemp("manifests"))
         populate(mesh)
         yield mesh

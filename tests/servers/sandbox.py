@@ -57,7 +57,7 @@ def keep() -> None:
 
     ends = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    with ConsulServer() as consul, PostgresServer() as postgres:
+    with ConsulServer() as consul, PostgresServer(durable=True) as postgres:
         record = {"pid": os.getpid(), "started": started_at(os.getpid()), "environment": consul.environment | postgres.environment}
         fresh = _RECORD.with_suffix(".new")
         fresh.touch(mode=0o600)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_ROOM_BYTES = 4 << 30
 
 
 class ServerFailed(Exception):
@@ -36,9 +38,15 @@ def unprivileged() -> User | None:
     return User(nobody.pw_uid, nobody.pw_gid)
 
 
-def fresh_folder(name: str, user: User | None) -> Path:
+def in_memory() -> Path | None:
+    """A folder in memory, where there is room for some servers: a database is made there ten times as fast."""
+    memory = Path("/dev/shm")
+    return memory if os.access(memory, os.W_OK | os.X_OK) and shutil.disk_usage(memory).free >= _ROOM_BYTES else None
+
+
+def fresh_folder(name: str, user: User | None, *, above: Path | None = None) -> Path:
     """A new folder that is ``user``'s alone; outside the home folder, which other users may not pass through."""
-    folder = Path(tempfile.mkdtemp(prefix=f"reconciler-{name}-", dir="/var/tmp" if user else None))
+    folder = Path(tempfile.mkdtemp(prefix=f"reconciler-{name}-", dir=above or ("/var/tmp" if user else None)))
     if user:
         os.chown(folder, user.uid, user.gid)
     return folder
