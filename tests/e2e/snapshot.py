@@ -34,4 +34,5 @@ def of_consul(consul: ConsulServer) -> dict[str, Any]:
 def of_postgres(postgres: PostgresServer) -> dict[str, Any]:
     """The rows of the shared catalogues; ``xmin`` tells a row that was written again."""
     catalogues = ("pg_authid", "pg_database", "pg_auth_members", "pg_db_role_setting", "pg_shdescription")
-    return {name: postgres.query(f"SELECT xmin, t.* FROM pg_catalog.{name} t ORDER BY t::text") for name in catalogues}
+    with postgres.connect() as connection:
+        return {name: connection.execute(f"SELECT xmin, t.* FROM pg_catalog.{name} t ORDER BY t::text").fetchall() for name in catalogues}

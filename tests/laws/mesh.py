@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +34,12 @@ _INSIDE = (
     "SELECT oid, defaclrole, defaclnamespace, defaclobjtype, defaclacl::text FROM pg_default_acl ORDER BY 1",
     "SELECT datacl::text FROM pg_database WHERE datname = current_database()",
 )
+_QUERIES = {
+    "roles": _ROLES,
+    "memberships": _MEMBERSHIPS,
+    "databases": "SELECT oid, datname, datdba, datconnlimit FROM pg_database ORDER BY 1",
+    **{f"inside {number}": query for number, query in enumerate(_INSIDE)},
+}
 
 
 @dataclass
@@ -115,16 +118,11 @@ class Mesh:
 
     def http(self, method: str, path: str, body: Any = None) -> Any:
         """One request to Consul with the management token; the JSON of the answer, None for 404."""
-        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.consul.address + path, content, {"X-Consul-Token": self.consul.token}, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            if error.code == 404 or (error.code == 403 and b"ACL not found" in (told := error.read())):
-                return None
-            raise AssertionError(f"{method} {path}: {error.code} {told if error.code == 403 else error.read()!r}") from None
-        return json.loads(text) if text else None
+        answer = self.consul.request(method, path, body)
+        if answer.status == 404 or (answer.status == 403 and "ACL not found" in answer.body):
+            return None
+        assert answer.status == 200, f"{method} {path}: {answer.status} {answer.body!r}"
+        return answer.body
 
     def kv(self, key: str) -> str | None:
         pairs = self.http("GET", f"/v1/kv/{quote(key)}")
@@ -157,11 +155,13 @@ class Mesh:
             "nodes": {n["Node"]: (n["Address"], n["Meta"], [(s["ID"], s["ModifyIndex"]) for s in self._services(n["Node"])]) for n in self._nodes()},
             "machine": (self.node.machine.snapshot(), self.node.services()) if self.member else None,
             "kv": {k["Key"]: (k["Value"], k["Flags"], k["ModifyIndex"]) for k in keys if not k["Key"].startswith("reconciler/lock/")},
-            "roles": self.sql(_ROLES),
-            "memberships": self.sql(_MEMBERSHIPS),
-            "inside": [self.sql(query, "law") for query in _INSIDE],
-            "databases": self.sql("SELECT oid, datname, datdba, datconnlimit FROM pg_database ORDER BY 1"),
+            **self._in_postgres(),
         }  # fmt: skip
+
+    def _in_postgres(self) -> dict[str, Any]:
+        """The catalogues that all databases share, and those of ``law``; by one login, because logging in takes longer than all the rest."""
+        with self.postgres.connect("law") as connection:
+            return {name: [tuple(row.values()) for row in connection.execute(query).fetchall()] for name, query in _QUERIES.items()}
 
     def _nodes(self) -> list[Any]:
         """But for machines: an agent tells Consul of itself and its services a little later, and is asked itself."""

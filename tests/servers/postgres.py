@@ -253,17 +253,16 @@ class PostgresServer:
 
     def wipe(self) -> None:
         """Remove every database and role that a test can have made, so that one server serves many tests."""
-        for row in self.query("SELECT datname FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')"):
-            name = sql.Identifier(row["datname"])
-            self.query(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
-            self.query(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-        roles = [
-            sql.Identifier(row["rolname"]) for row in self.query("SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> current_user")
-        ]
-        if roles:
-            every = sql.SQL(", ").join(roles)
-            self.query(sql.SQL("DROP OWNED BY {} CASCADE").format(every))
-            self.query(sql.SQL("DROP ROLE {}").format(every))
+        with self.connect() as connection:
+            for row in connection.execute("SELECT datname FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')").fetchall():
+                name = sql.Identifier(row["datname"])
+                connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+            found = connection.execute("SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> current_user").fetchall()
+            if found:
+                every = sql.SQL(", ").join(sql.Identifier(row["rolname"]) for row in found)
+                connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(every))
+                connection.execute(sql.SQL("DROP ROLE {}").format(every))
 
     def log_text(self) -> str:
         """All that the server has logged, every statement included."""
