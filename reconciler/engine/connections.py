@@ -13,12 +13,13 @@ from reconciler.credentials.node import MeshNode
 from reconciler.credentials.sources import resolve
 from reconciler.manifest.features import LOCAL
 from reconciler.manifest.loaded import LoadedManifest
-from reconciler.model.errors import ReconcilerError
+from reconciler.model.errors import ReconcilerError, Unreachable
 from reconciler.model.resource import CONSUL, System
 from reconciler.model.secret import Reference, Secret, SecretSource
 from reconciler.systems.consul.agent_services import AgentServices
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.connection import consul_settings, elsewhere, fit_for_a_header
+from reconciler.systems.consul.identity import ConsulIdentity
 from reconciler.systems.host import Host, LocalHost, RemoteHost, SshSettings, SshShell, Tunnel
 
 if TYPE_CHECKING:
@@ -88,6 +89,18 @@ class Connections:
                 settings = replace(settings, token=fit_for_a_header(*found), token_from=found[1])
             self._consul = Consul(settings, log=self._log)
         return self._consul
+
+    def demand_consul(self) -> ConsulIdentity:
+        """Who Consul is. Raises a SystemFault, with what to do where the mesh itself may not be there yet."""
+        try:
+            return self.consul.identity()
+        except Unreachable as fault:
+            cluster = self.loaded.manifest.mesh_credentials.cluster
+            first = next((n.host for n in cluster.nodes.values() if n.first_instance), None) if cluster is not None else None
+            if first is None:
+                raise
+            how = "run service-discover setup-wizard --first-instance there first, since everything is recorded in its Consul"
+            raise Unreachable(f"{fault}; if the first instance of the mesh, {first}, is not set up yet: {how}") from fault
 
     def postgres(self, name: str) -> Postgres:
         """The Postgres server ``name``; without a ``postgres`` section there is one, ``default``, from the PG* variables."""

@@ -118,8 +118,8 @@ class _Observer:
         self.only_recorded = only_recorded
 
     def observe(self) -> Observation:
+        _refuse_secondary(self.connections.demand_consul())
         consul = self.connections.consul
-        _refuse_secondary(consul.identity())
         token = consul.self_token()
         try:
             pairs = consul.kv_tree(records.PREFIX)

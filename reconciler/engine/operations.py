@@ -222,7 +222,7 @@ def _drifted(address: Address, record: Record, situation: Situation) -> Change |
 
 
 def _lock(connections: Connections, options: Options, desired: dict[Address, Desired], stop: threading.Event, held: ExitStack) -> Lock:
-    connections.consul.identity()  # before anything is written: is it Consul at all, and one that is known
+    connections.demand_consul()  # before anything is written: is it Consul at all, and one that is known
     try:
         operation = "destroy" if options.destroy else "apply"
         return held.enter_context(Lock(connections.consul, connections.loaded.name, operation, options.lock_timeout_s, stop))

@@ -58,6 +58,8 @@ def _rules(asked: Iterable[Permission], name: str, purpose: Purpose) -> dict[str
             rules[one.resource] = one.access
         elif one.resource == "intention":
             rules.setdefault("service", {}).setdefault(one.segment, {"policy": "deny"})["intentions"] = one.access
+        elif not one.segment:
+            rules.setdefault(f"{one.resource}_prefix", {}).setdefault("", {})["policy"] = one.access
         else:
             rules.setdefault(one.resource, {}).setdefault(one.segment, {})["policy"] = one.access
     return {resource: rules[resource] for resource in sorted(rules)}

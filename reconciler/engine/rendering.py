@@ -37,7 +37,7 @@ def render(loaded: LoadedManifest, host: str) -> Rendering:
         raise ReconcilerError(f"the manifest {loaded.name} has nothing for the host {host}: {remedy}")
     for address in ordered:
         kind = kinds[address.kind]
-        if isinstance(kind, HostKind):  # a registration is no thing of the machine: its unit makes it
+        if isinstance(kind, HostKind) and kind.is_rendered:  # a registration is no thing of the machine: its unit makes it
             order = Order(address, {k: _known(v) for k, v in desired[address].fields.items()}, loaded.name, desired=desired[address])
             _step(machine, kind, order)
     title = f"Made by reconciler from the manifest {loaded.name} for the host {host}."

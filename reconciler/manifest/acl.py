@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
+from reconciler.credentials.node import ARCHIVE
 from reconciler.manifest.acl_rules import RULES
 from reconciler.manifest.defaults import BY_NAME, Labelled
 from reconciler.manifest.fields import (
@@ -25,6 +26,7 @@ from reconciler.manifest.fields import (
 from reconciler.manifest.mistake import Mistake
 from reconciler.manifest.secret_fields import SecretField
 from reconciler.manifest.section import Entry, Section, Shorthand, one_or_list, single
+from reconciler.model.resource import OnRemoval
 
 
 class AclPolicy(Entry):
@@ -121,19 +123,37 @@ class AclToken(Entry):
 
 
 class MeshNode(Entry):
-    """A machine that is a member of the mesh."""
+    """A machine that is a member of the mesh. It is never torn down: without its entry it is forgotten."""
 
     host: Label = Field(default="", description="Machine (from `hosts`); the label by default.")
-    role: Literal["server", "agent"] | None = Field(default=None, description="Whether it runs a Consul server or a client agent.")
-    bind_address: HostAddress | None = Field(default=None, description="Address the agent binds to.")
+    first_instance: bool = Field(default=False, description="Whether it is the mesh's first server, which all others come after.")
+    address: HostAddress | None = Field(default=None, description="Address its agent binds to; the only one that it has by default.")
+
+    @model_validator(mode="after")
+    def _stays(self) -> MeshNode:
+        if self.on_removal is OnRemoval.DELETE:
+            raise Mistake("has on_removal: delete", "leave it out: a node of the mesh is never torn down")
+        return self
 
 
 class ClusterSection(Section):
-    """The cluster's own credentials and members."""
+    """The cluster credentials archive, and the machines that are to have it and to be members of the mesh."""
 
-    archive: LocalPath | None = Field(default=None, description="The cluster credentials archive, cluster-credentials.tar.gpg.")
-    password: SecretField | None = Field(default=None, description="Password of the archive.")
+    file: LocalPath = Field(default=str(ARCHIVE), description="The archive, cluster-credentials.tar.gpg; that of this machine by default.")
+    password: SecretField | None = Field(default=None, description="Its password; only needed to set a node up.")
     nodes: Annotated[dict[Label, MeshNode], Labelled(("host",))] = Field(default_factory=dict, description="Members of the mesh, by label.")
+
+    @model_validator(mode="after")
+    def _one_is_first(self) -> ClusterSection:
+        first = [label for label, node in self.nodes.items() if node.first_instance]
+        if len(first) > 1:
+            raise Mistake(f"has {len(first)} nodes with first_instance: true ({', '.join(first)})", "leave it to one: a mesh has one first instance")
+        return self
+
+    @property
+    def in_order(self) -> list[tuple[str, MeshNode]]:
+        """The nodes by label, the first instance first, the others as they are written."""
+        return sorted(self.nodes.items(), key=lambda item: not item[1].first_instance)
 
 
 class MeshCredentials(Section):

@@ -25,6 +25,8 @@ def identities(manifest: Manifest) -> Iterator[Identity]:
     for label, token in credentials.tokens.items():
         for index, file in enumerate(token.file):
             yield Address.of("file", file.host, file.path), ("mesh_credentials", "tokens", label, "file", index)
+    for label, node in (credentials.cluster.nodes if credentials.cluster is not None else {}).items():
+        yield Address.of("mesh-node", node.host), ("mesh_credentials", "cluster", "nodes", label)
     for label, plain in manifest.files.items():
         yield Address.of("file", plain.host, plain.path), ("files", label)
     yield from _consul(manifest)

@@ -29,7 +29,7 @@ def dotted(path: Sequence[PathPart]) -> str:
 
 def subject(root: Node, path: TreePath) -> tuple[str, TreePath]:
     """The address that ``path`` is about and the rest of the path within it; without an address the first is the whole path, the rest empty."""
-    depth = 3 if path[:1] == ("mesh_credentials",) else 2
+    depth = 4 if path[:2] == ("mesh_credentials", "cluster") else 3 if path[:1] == ("mesh_credentials",) else 2
     rule = _ADDRESSES.get(".".join(str(part) for part in path[: depth - 1])) if len(path) >= depth else None
     entry = root.at(*path[:depth])
     address = rule(root, entry, str(path[depth - 1])) if rule is not None and entry is not None else None
@@ -79,6 +79,7 @@ _ADDRESSES: Final[dict[str, Callable[[Node, Node, str], Address | None]]] = {
     "mesh_credentials.policies": lambda _, entry, label: Address.of("acl-policy", _name(entry, label)),
     "mesh_credentials.roles": lambda _, entry, label: Address.of("acl-role", _name(entry, label)),
     "mesh_credentials.tokens": lambda _, _entry, label: Address.of("acl-token", label),
+    "mesh_credentials.cluster.nodes": lambda _, entry, label: Address.of("mesh-node", _name(entry, label, "host")),
     "terminating_gateways": lambda _, _entry, label: Address.of("config-entry", "terminating-gateway", label),
     "external_services": _external_service,
     "intentions": lambda _, _entry, label: Address.of("config-entry", "service-intentions", label),

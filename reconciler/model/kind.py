@@ -219,7 +219,12 @@ class InnerKind(DirectKind, Protocol):
 
 @runtime_checkable
 class HostKind(DirectKind, Protocol):
-    """A kind of things on a machine. All such kinds of one machine are asked together, in one round trip."""
+    """A kind of things on a machine. All such kinds of one machine are asked together, in one round trip.
+
+    ``is_rendered``: whether a script that nobody looks at can make them.
+    """
+
+    is_rendered: ClassVar[bool]
 
     def asks(self, wanted: Sequence[Wanted]) -> Any:
         """What must be known of the machine to answer for ``wanted``, an ``Inquiry``; those of several kinds are joined with ``|``."""

@@ -78,10 +78,11 @@ class SecretSource:
     """Where a secret comes from outside the live systems: an environment variable, a file, a command, a cluster credentials archive.
 
     ``argument`` is the variable's name, the path as written, the argument vector, or ``{"file": …, "password": SecretSource}``. Resolved by
-    :mod:`reconciler.systems.secret_sources`. ``masked`` is False where the manifest says that it is no secret: it is resolved to plain text then.
+    :mod:`reconciler.systems.secret_sources`. ``digest`` is that of a cluster archive as it lies there, by its path. ``masked`` is False where the
+    manifest says that it is no secret: it is resolved to plain text then.
     """
 
-    form: Literal["env", "file", "exec", "bootstrap_token"]
+    form: Literal["env", "file", "exec", "bootstrap_token", "digest"]
     argument: Any
     masked: bool = True
 

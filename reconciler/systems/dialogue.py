@@ -45,19 +45,20 @@ class Said:
 
 
 def converse(
-    argv: Sequence[str], questions: Sequence[Question], environ: Mapping[str, str], *, held: int, to_ask_s: float, to_end_s: float
+    argv: Sequence[str], questions: Sequence[Question], environ: Mapping[str, str], *, held: int | None = None, to_ask_s: float, to_end_s: float
 ) -> Said:  # fmt: skip
     """Run a program and answer its questions, in this order, each when it is asked.
 
-    ``held`` is a descriptor that it inherits. Raises Unreachable when it does not exist or asks nothing for ``to_ask_s``, and was ended, and
-    OutcomeUnknown when it does not end within ``to_end_s`` of the last answer; then it is still running.
+    ``held`` is a descriptor that it inherits, if there is one. Raises Unreachable when it does not exist or asks nothing for ``to_ask_s``, and was
+    ended, and OutcomeUnknown when it does not end within ``to_end_s`` of the last answer; then it is still running.
     """
     ours, theirs = os.openpty()
     try:
         try:
             process = subprocess.Popen(
-                argv, stdin=theirs, stdout=theirs, stderr=theirs, env=dict(environ), cwd="/", start_new_session=True, pass_fds=(held,)
-            )
+                argv, stdin=theirs, stdout=theirs, stderr=theirs, env=dict(environ), cwd="/", start_new_session=True,
+                pass_fds=() if held is None else (held,),
+            )  # fmt: skip
         except OSError as error:
             raise Unreachable(f"{argv[0]} cannot be run: {(error.strerror or str(error)).lower()}") from None
         finally:

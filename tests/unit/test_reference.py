@@ -57,6 +57,8 @@ FIELDS: dict[tuple[str, str], set[str]] = {
     ("mesh_credentials.roles", "field of a templated policy"): supported(acl.TemplatedPolicy),
     ("mesh_credentials.tokens", "field"): supported(acl.AclToken),
     ("mesh_credentials.tokens", "field of a file"): supported(acl.TokenFile),
+    ("mesh_credentials.cluster", "field"): supported(acl.ClusterSection),
+    ("mesh_credentials.cluster", "field of a node"): supported(acl.MeshNode),
     ("terminating_gateways", "field"): supported(mesh.TerminatingGateway),
     ("terminating_gateways", "field of a service"): supported(mesh.GatewayService),
     ("The gateway's process", "field of a process"): supported(mesh.GatewayProcess),

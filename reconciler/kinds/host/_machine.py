@@ -22,6 +22,7 @@ class OnMachine:
     name: ClassVar[str]
     system: ClassVar[SystemType] = "host"
     replaces: ClassVar[bool] = False
+    is_rendered: ClassVar[bool] = True
 
     def address(self, *segments: str) -> Address:
         """A host and a name; of a path without its first slash."""

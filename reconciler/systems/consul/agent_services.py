@@ -33,3 +33,11 @@ class AgentServices:
         """Remove one, with its checks; what is gone already is no error."""
         with suppress(NotThere):
             self._consul().http.send("PUT", path_of("v1", "agent", "service", "deregister", service_id))
+
+    def lacks_of_member(self, node: str) -> str:
+        """What ``node`` lacks to be a member: the servers know it, and the gossip reaches it. The agent asks them, so it must reach them itself."""
+        checks = self._consul().http.send("GET", path_of("v1", "health", "node", node)).json() or []
+        status = next((str(check["Status"]) for check in checks if check["CheckID"] == "serfHealth"), None)
+        if status is None:
+            return f"the catalog has no node {node} yet"
+        return "" if status == "passing" else f"the mesh does not reach {node} yet (serfHealth is {status})"

@@ -20,10 +20,11 @@ from typing import Final, NoReturn
 
 from reconciler.model.errors import AccessDenied, AlreadyExists, LostRace, Rejected, SystemFault
 from reconciler.model.secret import Secret
+from reconciler.systems.dialogue import Question
 from reconciler.systems.host.entering import LINKS, NOT_FILES
 from reconciler.systems.host.inquiry import LARGEST_BYTES, inquire
 from reconciler.systems.host.paths import NAME_BYTES, temporary_name
-from reconciler.systems.host.shell import MACHINE_ID_FILES, TIMEOUT_S, LocalShell, demand_identity, printed
+from reconciler.systems.host.shell import MACHINE_ID_FILES, TIMEOUT_S, LocalShell, demand_identity, printed, said
 from reconciler.systems.host.states import Agent, Facts, FileState, Inquiry, NoAgent
 
 _NO_NAMELESS_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
@@ -52,6 +53,10 @@ class LocalHost:
     def run(self, script: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:
         """Run a script."""
         return printed(self.name, self._shell.run(script, arguments, timeout_s=timeout_s)).decode("utf-8", "replace")
+
+    def converse(self, script: str, *arguments: str, questions: Sequence[Question], to_ask_s: float, to_end_s: float) -> str:
+        """Run a script on a terminal."""
+        return said(self.name, self._shell.converse(script, arguments, questions, to_ask_s=to_ask_s, to_end_s=to_end_s))
 
     def close(self) -> None:
         """Nothing is open."""

@@ -13,10 +13,11 @@ from typing import Final
 
 from reconciler.model.errors import Rejected
 from reconciler.model.secret import Secret
+from reconciler.systems.dialogue import Question
 from reconciler.systems.host.entering import ENTER
 from reconciler.systems.host.inquiry import file_state, inquire
 from reconciler.systems.host.paths import NAME_BYTES, temporary_name
-from reconciler.systems.host.shell import TIMEOUT_S, Shell, demand_identity, printed
+from reconciler.systems.host.shell import TIMEOUT_S, Shell, demand_identity, printed, said
 from reconciler.systems.host.states import Agent, Facts, FileState, Inquiry, NoAgent
 
 _NOTHING: Final = "-"
@@ -128,6 +129,10 @@ class RemoteHost:
     def run(self, script: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:
         """Run a script."""
         return printed(self.name, self._shell.run(script, arguments, timeout_s=timeout_s)).decode("utf-8", "replace")
+
+    def converse(self, script: str, *arguments: str, questions: Sequence[Question], to_ask_s: float, to_end_s: float) -> str:
+        """Run a script on a terminal."""
+        return said(self.name, self._shell.converse(script, arguments, questions, to_ask_s=to_ask_s, to_end_s=to_end_s))
 
     def close(self) -> None:
         """End the connection."""

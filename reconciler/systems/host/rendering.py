@@ -11,6 +11,7 @@ from typing import Final
 
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.secret import Secret
+from reconciler.systems.dialogue import Question
 from reconciler.systems.host.paths import temporary_name
 from reconciler.systems.host.remote import WRITE
 from reconciler.systems.host.shell import PREAMBLE, TIMEOUT_S
@@ -95,6 +96,11 @@ class RenderingHost:
         del timeout_s
         self._scripts.append((script, arguments))
         return ""
+
+    def converse(self, script: str, *arguments: str, questions: Sequence[Question], to_ask_s: float, to_end_s: float) -> str:
+        """There is nobody to talk to."""
+        del script, arguments, questions, to_ask_s, to_end_s
+        raise ReconcilerError(f"host {self.name} is only written about")
 
     def close(self) -> None:
         """Nothing is open."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from reconciler.model.errors import AccessDenied, AlreadyExists, LostRace, OutcomeUnknown, Rejected, SystemFault, Unreachable
+from reconciler.systems.dialogue import Question, Said, converse
 
 FAULTS: Final[Mapping[str, type[SystemFault]]] = {
     "denied": AccessDenied,
@@ -57,6 +58,10 @@ class Shell(Protocol):
         """Run ``script`` to its end. Raises Unreachable when it was not, or for one that ``writes`` OutcomeUnknown."""
         ...
 
+    def converse(self, script: str, arguments: Sequence[str], questions: Sequence[Question], *, to_ask_s: float, to_end_s: float) -> Said:
+        """Run ``script`` on a terminal and answer its questions (:func:`~reconciler.systems.dialogue.converse`)."""
+        ...
+
     def close(self) -> None:
         """End the connection."""
         ...
@@ -92,6 +97,11 @@ class LocalShell:
             raise (OutcomeUnknown if writes else Unreachable)(f"a command did not end within {timeout_s:g} s") from None
         return Completed(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
 
+    def converse(self, script: str, arguments: Sequence[str], questions: Sequence[Question], *, to_ask_s: float, to_end_s: float) -> Said:
+        """Run ``script`` on a terminal of its own, with nothing of our environment but the PATH."""
+        environ = {"PATH": os.environ.get("PATH", os.defpath), "TERM": "dumb"}
+        return converse(["sh", "-c", PREAMBLE + script, "reconciler", *arguments], questions, environ, to_ask_s=to_ask_s, to_end_s=to_end_s)
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -110,12 +120,18 @@ def printed(host: str, done: Completed) -> bytes:
     if done.status == 0:
         return done.output
     lines = [line for line in done.error.splitlines() if line.strip()]
-    said = next((line for line in lines if line.startswith(_MARK)), None)
-    if said is not None:
-        kind, _, words = said.removeprefix(_MARK).partition(": ")
+    fault = next((line for line in lines if line.startswith(_MARK)), None)
+    if fault is not None:
+        kind, _, words = fault.removeprefix(_MARK).partition(": ")
         raise FAULTS.get(kind, Rejected)(f"{host}: {words}")
     words = lines[-1].strip() if lines else f"a command ended with status {done.status} and said nothing"
     raise (AccessDenied if _is_denial(words) else Rejected)(f"{host}: {words}")
+
+
+def said(host: str, conversation: Said) -> str:
+    """What a script wrote on its terminal. Raises the SystemFault that it ended with, as :func:`printed`."""
+    printed(host, Completed(conversation.status, b"", conversation.text))
+    return conversation.text
 
 
 def _is_denial(words: str) -> bool:

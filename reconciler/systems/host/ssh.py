@@ -6,6 +6,7 @@ One connection for a run: a master whose session is ours, so that it ends with u
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.model.errors import AccessDenied, OutcomeUnknown, SystemFault, Unreachable
+from reconciler.systems.dialogue import Question, Said, converse
 from reconciler.systems.host.shell import PREAMBLE, TIMEOUT_S, Completed
 
 CONNECT_TIMEOUT_S: Final = 15
@@ -111,13 +113,21 @@ class SshShell:
             raise self._refusal(error)
         return Completed(done.returncode, output, error)
 
-    def command(self, script: str, arguments: Sequence[str] = ()) -> list[str]:
-        """The local command that runs ``script`` there, on this connection, with its own standard input and output."""
+    def converse(self, script: str, arguments: Sequence[str], questions: Sequence[Question], *, to_ask_s: float, to_end_s: float) -> Said:
+        """Run ``script`` there on a terminal, which sshd makes. Raises OutcomeUnknown when the connection was lost meanwhile."""
+        command = self.command(script, arguments, terminal=True)
+        conversation = converse(command, questions, {**os.environ, "TERM": "dumb"}, to_ask_s=to_ask_s, to_end_s=to_end_s)
+        if conversation.status == _LOST:
+            raise OutcomeUnknown(f"host {self._settings.name}: the SSH connection was lost: {_last(conversation.text) or 'run again'}")
+        return conversation
+
+    def command(self, script: str, arguments: Sequence[str] = (), *, terminal: bool = False) -> list[str]:
+        """The local command that runs ``script`` there, on this connection, with its own standard input and output, or on a ``terminal`` there."""
         self._connected()
         words = ["sh", "-c", PREAMBLE + script, "reconciler", *arguments]
         if self._settings.sudo:
             words = ["sudo", "-n", "--", *words]
-        return [*self._on_master("--", self._settings.destination), shlex.join(words)]
+        return [*self._on_master(*(["-tt"] if terminal else []), "--", self._settings.destination), shlex.join(words)]
 
     def forward(self, target: str) -> int:
         """A port of 127.0.0.1 here that leads to ``target`` as seen from there, ``HOST:PORT`` or the path of a Unix socket, while this is open."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from reconciler.model.errors import Unreachable
 from reconciler.model.secret import Secret
 from reconciler.model.value import JSON
+from reconciler.systems.dialogue import Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,10 @@ class Agent(Protocol):
         """Remove one."""
         ...
 
+    def lacks_of_member(self, node: str) -> str:
+        """What ``node`` lacks, in words, to be a member of the mesh in which all can reach it; empty when it is one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NoAgent:
@@ -169,6 +174,11 @@ class NoAgent:
         """It cannot be done."""
         del service_id
         self.services()
+
+    def lacks_of_member(self, node: str) -> str:
+        """It cannot be told."""
+        del node
+        return str(self.services())
 
 
 class Host(Protocol):
@@ -210,6 +220,14 @@ class Host(Protocol):
 
         It ends with status 0, or says on its standard error what was wrong (:data:`~reconciler.systems.host.shell.FAULTS`). Arguments are seen by
         everybody on the machine: no secrets. Raises a SystemFault; OutcomeUnknown when the connection was lost meanwhile.
+        """
+        ...
+
+    def converse(self, script: str, *arguments: str, questions: Sequence[Question], to_ask_s: float, to_end_s: float) -> str:
+        """Run a script on a terminal that nobody sees, and answer its questions; what it wrote, without the secrets among the answers.
+
+        It ends as in :meth:`run`. Raises Unreachable when it asks nothing for ``to_ask_s``, OutcomeUnknown when it does not end within ``to_end_s``
+        of the last answer or the connection was lost.
         """
         ...
 

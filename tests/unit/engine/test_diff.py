@@ -51,6 +51,15 @@ def test_a_secret_drifted_when_it_was_rewritten_since_and_else_the_manifest_chan
     assert (change.drifted, change.manifest) == (drifted, not drifted)
 
 
+def test_what_only_counts_for_creation_is_never_compared_be_it_a_secret():
+    rules = FieldRules(only_for_creation=frozenset({"p", "a"}))
+    one = applied({"p": Secret("s"), "a": "1"}, witness=1)
+    for wanted in ({"p": Secret("t"), "a": "2"}, {}):
+        differences = compare(wanted, one, live({}, 2), rules)
+        assert (differences.fields, differences.unreadable) == ((), ())
+    assert not drifted_fields(one, live({}, 2), rules)
+
+
 def test_drift_of_a_secret_needs_no_secret():
     one = applied({"p": Secret("s")}, witness=1)
     assert not drifted_fields(one, live({"p": Secret("s")}, 1), RULES)

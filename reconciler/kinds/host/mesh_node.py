@@ -1,0 +1,165 @@
+"""``mesh-node/HOST``: a machine that is a member of the mesh, with the cluster's archive on it: what the documents do with scp and set-up.
+
+The archive is compared and copied as it is, encrypted. A machine that is set up is left as it is but for the archive, and is never torn down: when
+its entry goes it is forgotten. They are set up one after the other, and each must be a member before the next begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from reconciler.credentials import nodes
+from reconciler.credentials.nodes import NodeState
+from reconciler.credentials.opening import read_sealed
+from reconciler.credentials.sources import digest_of
+from reconciler.kinds.host._machine import OnMachine
+from reconciler.manifest.loaded import LoadedManifest
+from reconciler.manifest.models import MeshNode
+from reconciler.model.address import Address
+from reconciler.model.errors import AlreadyExists, LostRace, ReconcilerError, Rejected
+from reconciler.model.kind import FieldRules, Finding, Made, Order, Permission, Wanted
+from reconciler.model.record import Record, State
+from reconciler.model.resource import Desired, Live, OnRemoval, System
+from reconciler.model.secret import Hidden, Reference, Secret, SecretSource
+from reconciler.model.value import Value
+from reconciler.systems.host import Facts, Host, Inquiry
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """``file`` is where the archive lies here."""
+
+    node: MeshNode
+    file: Path
+
+
+class MeshNodes(OnMachine):
+    """Members of the mesh."""
+
+    name: ClassVar[str] = "mesh-node"
+    covers: ClassVar[frozenset[str]] = frozenset({"mesh_credentials.cluster"})
+    rules: ClassVar[FieldRules] = FieldRules(only_for_creation=frozenset({"address", "password"}))
+    is_rendered: ClassVar[bool] = False
+
+    def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
+        """One for each node, each after those before it."""
+        cluster = manifest.manifest.mesh_credentials.cluster
+        before: frozenset[Address] = frozenset()
+        for label, node in cluster.in_order if cluster is not None else ():
+            assert cluster is not None
+            fields: dict[str, Value] = {"archive": SecretSource("digest", cluster.file, masked=False), "access": nodes.ACCESS, "set_up": True}
+            fields |= {k: v for k, v in (("address", node.address), ("password", cluster.password)) if v is not None}
+            must_exist = frozenset({cluster.password.address} if isinstance(cluster.password, Reference) else ())
+            address = self.address(node.host)
+            yield Desired(
+                address, System("host", node.host), fields, label, manifest.place("mesh_credentials", "cluster", "nodes", label),
+                needs=must_exist, must_exist=must_exist, after=before, on_removal=OnRemoval.RETAIN, protect=node.protect, adopt=node.adopt,
+                entry=_Entry(node, manifest.directory / cluster.file),
+            )  # fmt: skip
+            before |= {address}
+
+    def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
+        """Whether it is a member is asked when it was set up; what its node is called is known then only."""
+        return [Permission("node", "", "read", wanted.address)] if write else []
+
+    def asks(self, wanted: Sequence[Wanted]) -> Inquiry:
+        """The same of each."""
+        return nodes.asked() if wanted else Inquiry()
+
+    def told(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Live]:
+        """What is not set up and has no archive, or the one that it is to have, is not there yet."""
+        state = nodes.told(facts)
+        return [_live(want, state) for want in wanted if not _is_absent(want, state)]
+
+    def findings(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Finding]:
+        """What keeps a machine from being set up."""
+        state = nodes.told(facts)
+        if state.is_set_up and not state.is_unfinished:
+            return
+        for want in wanted:
+            if want.desired is None:
+                continue
+            host = want.address.segments[0]
+            if want.desired.entry.node.first_instance:
+                yield Finding(want.address, f"{host} is to be the first instance of the mesh, and is not set up", _ABOUT_THE_FIRST)
+            if "password" not in want.desired.fields:
+                remedy = "write password: under mesh_credentials.cluster"
+                yield Finding(want.address, f"{host} is not set up, which takes the archive's password", remedy)
+            if not state.has_program:
+                yield Finding(want.address, f"{host} has no program {nodes.PROGRAM}", "install service-discover-agent or -server there")
+
+    def create(self, system: Host, order: Order) -> Made:
+        """The archive, and set-up; what an interrupted run of ours has left of that is removed before."""
+        state = nodes.look(system)
+        if state.is_set_up and not state.is_unfinished:
+            raise AlreadyExists(f"{system.name} was set up by somebody else meanwhile: run again")
+        assert order.desired is not None
+        if state.archive is not None and state.digest not in _known(order.desired.entry.file, order.record):
+            raise AlreadyExists(f"{system.name} has another archive meanwhile: run again")
+        return _make(system, order, state)
+
+    def update(self, system: Host, order: Order) -> Made:
+        """Whatever of the two differs."""
+        state = nodes.look(system)
+        if order.live is not None and state.digest != (order.live.fields.get("archive") or ""):
+            raise LostRace(f"{system.name} has another archive meanwhile: run again")
+        if not state.is_set_up and ("set_up",) not in order.changed:
+            raise LostRace(f"{system.name} is not set up any more: run again")
+        return _make(system, order, state)
+
+    def delete(self, system: Host, order: Order) -> None:
+        """It is never asked for."""
+        del order
+        raise Rejected(f"{system.name} is a node of the mesh, and is never torn down")
+
+
+KIND = MeshNodes()
+
+_ABOUT_THE_FIRST = (
+    "it makes the mesh that everything is recorded in, so no apply sets it up: run service-discover setup-wizard --first-instance on it first;"
+    " if it is to join the mesh that Consul answers for, leave out first_instance"
+)
+
+
+def _known(want_file: Path | None, record: Record | None) -> set[Value]:
+    """The digests of archives that may be on a machine that is not set up: the one that it is to have, and the one of a run before."""
+    found: set[Value] = {record.specification.get("archive")} if record is not None else set()
+    with suppress(ReconcilerError):  # said where it is needed
+        found |= {digest_of(read_sealed(want_file))} if want_file is not None else set()
+    return found
+
+
+def _is_absent(want: Wanted, state: NodeState) -> bool:
+    if state.is_unfinished:
+        return want.record is not None and want.record.state is State.CLAIMING
+    file = want.desired.entry.file if want.desired is not None else None
+    return not state.is_set_up and (state.archive is None or state.digest in _known(file, want.record))
+
+
+def _live(want: Wanted, state: NodeState) -> Live:
+    archive = state.archive
+    fields: dict[str, Value] = {"set_up": state.is_set_up and not state.is_unfinished}
+    if archive is not None:
+        fields |= {"archive": state.digest if archive.content is not None else Hidden(archive.why), "access": state.access}
+    return Live(want.address, fields, foreign=f"has {archive.special} in the archive's place" if archive is not None and archive.special else "")
+
+
+def _make(system: Host, order: Order, state: NodeState) -> Made:
+    assert order.desired is not None
+    sealed = read_sealed(order.desired.entry.file)
+    if digest_of(sealed) != order.fields["archive"]:
+        raise LostRace(f"{order.desired.entry.file} was written by somebody else meanwhile: run again")
+    is_left_alone = state.is_set_up and not state.is_unfinished
+    address = "" if is_left_alone else str(order.fields.get("address") or nodes.own_address(system))
+    if nodes.differs(state.archive, sealed):
+        nodes.put_archive(system, sealed, seen=state.archive)
+    if not is_left_alone:
+        password = order.fields.get("password")
+        if not isinstance(password, Secret):
+            raise Rejected(f"{system.name} is not set up, and the archive's password is not known")
+        nodes.bring_in(system, address, password, is_unfinished=state.is_unfinished)
+    return Made(None)

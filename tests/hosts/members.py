@@ -1,0 +1,151 @@
+"""Machines that are, or are to become, members of the mesh: with a stand-in for service-discover, which is not to be had, and all else real."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.e2e.command import Command
+from tests.servers.consul import ConsulServer
+from tests.servers.mesh_node import CONFIG_FOLDER, MeshNode
+
+PASSWORD: Final = "correct horse ü"
+ARCHIVE: Final = f"{CONFIG_FOLDER}/cluster-credentials.tar.gpg"
+MARK: Final = f"{ARCHIVE}.set-up-begun"
+SET_UP: Final = "service-discover setup-wizard on a terminal"
+_NEXT: Final = "/root/next"
+_STAND_IN: Final = Path(__file__).with_name("stand_in_service_discover.sh").read_text()
+_TAKE_AWAY: Final = r"""
+systemctl stop service-discover
+rm -f "$1"/config.json "$1"/cluster-credentials.tar.gpg* /var/lib/service-discover/*.pem
+[ ! -e "$1/main.json" ] || mv "$1/main.json" "$2/main.json"
+"""
+_PUT_BACK: Final = r"""
+systemctl stop service-discover
+rm -f "$1"/config.json "$1"/cluster-credentials.tar.gpg* /var/lib/service-discover/*.pem /usr/bin/service-discover
+cp -p "$2/joined.json" "$1/main.json"
+rm -rf "$2" /var/lib/service-discover/other
+systemctl start service-discover
+"""
+
+
+@dataclass
+class Member:
+    """A machine that has joined a mesh, made into one that is to be set up."""
+
+    node: MeshNode
+
+    def __post_init__(self) -> None:
+        machine = self.node.machine
+        machine.run("sh", "-ec", 'mkdir -p "$2"; cp -p "$1/main.json" "$2/joined.json"; mkfifo "$2/held"', "sh", CONFIG_FOLDER, _NEXT)
+        machine.write("/usr/bin/service-discover", _STAND_IN, mode="0755")
+        machine.write(f"{_NEXT}/password", PASSWORD, mode="0600")
+        machine.write(f"{_NEXT}/config.json", json.dumps({"bind_addr": self.address}), mode="0600")
+        self._clear(_TAKE_AWAY)
+
+    def put_back(self) -> None:
+        """As it was found."""
+        self._clear(_PUT_BACK)
+        self.node.machine.run("sh", "-c", "systemctl reset-failed 2>/dev/null")
+        deadline = time.monotonic() + 60
+        while not self.is_member():
+            assert time.monotonic() < deadline, self.node.log_text()
+            time.sleep(0.05)
+
+    def _clear(self, script: str) -> None:
+        self.node.machine.run("sh", "-c", script, "sh", CONFIG_FOLDER, _NEXT)
+
+    @property
+    def address(self) -> str:
+        return self.node.machine.address
+
+    def joins(self, server: ConsulServer) -> None:
+        """From now on set-up makes it a member of another mesh."""
+        configuration = json.loads(self.node.machine.read(f"{_NEXT}/main.json"))
+        configuration |= {"retry_join": [server.join_address], "data_dir": "/var/lib/service-discover/other", "acl": {"enabled": True}}
+        rules = f'node "{self.node.name}" {{ policy = "write" }} node_prefix "" {{ policy = "read" }} service_prefix "" {{ policy = "write" }}'
+        configuration["acl"] |= {"default_policy": "deny", "tokens": {"default": server.token_for(rules)}}
+        self.node.machine.run("install", "-d", "-o", "service-discover", "/var/lib/service-discover/other")
+        self._write_next("main.json", json.dumps(configuration))
+        self.node.machine.run("chown", "service-discover", f"{_NEXT}/main.json", f"{_NEXT}/config.json")
+
+    def goes_wrong(self, mishap: str) -> None:
+        """At the next set-up; see the stand-in."""
+        self._write_next("mishap", mishap)
+
+    def wants(self, password: str) -> None:
+        """Another password than :data:`PASSWORD` opens the archive."""
+        self._write_next("password", password)
+
+    def _write_next(self, name: str, text: str) -> None:
+        self.node.machine.write(f"{_NEXT}/{name}", text, mode="0600")
+
+    def holds(self) -> None:
+        """Wait until the stand-in waits."""
+        deadline = time.monotonic() + 60
+        while not self.node.machine.exists(f"{_NEXT}/holding"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def let_go(self) -> None:
+        """Let it go on, and wait until it has ended."""
+        self.node.machine.run("sh", "-c", f"echo go >{_NEXT}/held; flock {CONFIG_FOLDER} true")
+
+    @property
+    def calls(self) -> list[str]:
+        """How service-discover was called."""
+        return self._text("calls").splitlines()
+
+    @property
+    def processes(self) -> str:
+        """The command lines and environments of all processes there while set-up had the password."""
+        return self._text("processes")
+
+    def _text(self, name: str) -> str:
+        path = f"{_NEXT}/{name}"
+        return self.node.machine.read(path) if self.node.machine.exists(path) else ""
+
+    def is_set_up(self) -> bool:
+        return self.node.machine.exists(f"{CONFIG_FOLDER}/main.json") and not self.node.machine.exists(MARK)
+
+    def is_member(self, server: ConsulServer | None = None) -> bool:
+        """Whether the mesh reaches it."""
+        checks = (server or self.node.server).get(f"/v1/health/node/{self.node.name}") or []
+        with suppress(Exception):
+            self.node.services()
+            return [c["Status"] for c in checks if c["CheckID"] == "serfHealth"] == ["passing"]
+        return False
+
+    def archive(self) -> tuple[str, str] | None:
+        """The content of its archive, and who may read it."""
+        machine = self.node.machine
+        if not machine.exists(ARCHIVE):
+            return None
+        return machine.read(ARCHIVE), machine.run("stat", "-c", "%a %U:%G", ARCHIVE).stdout.strip()
+
+
+@dataclass(frozen=True)
+class Members:
+    """The command in a folder with the mesh's archive, and the machines that are to be its nodes, first to last: ``one`` and ``two``."""
+
+    run: Command
+    machines: tuple[Member, ...]
+
+    def manifest(self, *, first: str = "", **cluster: Any) -> dict[str, Any]:
+        names = ("one", "two")[: len(self.machines)]
+        hosts = {name: {"ssh": f"root@{m.address}"} for name, m in zip(names, self.machines, strict=True)}
+        nodes = {name: {"first_instance": True} if name == first else {} for name in names}
+        own = {"file": "cluster-credentials.tar.gpg", "password": {"file": "password"}, "nodes": nodes}
+        return {"version": 1, "name": "members", "hosts": hosts, "mesh_credentials": {"cluster": {**own, **cluster}}}
+
+    def write(self, manifest: dict[str, Any]) -> str:
+        (self.run.folder / "mesh.yaml").write_text(json.dumps(manifest))
+        return "mesh.yaml"
+
+    def sealed(self) -> str:
+        """The archive that is to be on them."""
+        return (self.run.folder / "cluster-credentials.tar.gpg").read_text()

@@ -1,0 +1,140 @@
+"""Nodes of the mesh from one manifest: the archive on them and service-discover's set-up, one after the other. Its command is a stand-in."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+
+import pytest
+
+from tests.credentials.archives import contents
+from tests.credentials.archives import write as write_archive
+from tests.hosts.members import ARCHIVE, MARK, PASSWORD, SET_UP, Members
+from tests.servers.mesh_node import CONFIG_FOLDER
+
+pytestmark = [pytest.mark.systemd, pytest.mark.envoy]
+
+IMPATIENT = ("-m", "tests.hosts.impatient")
+
+
+def apply(members, manifest, *more, expect=0, program=()):
+    command = replace(members.run, program=program) if program else members.run
+    return command("apply", members.write(manifest), "--auto-approve", *more, expect=expect)
+
+
+def is_settled(members, manifest):
+    file = members.write(manifest)
+    return members.run("plan", file, "--detailed-exitcode").code == 0 and members.run("drift", file).code == 0
+
+
+def are_members(members, calls=1):
+    return all(
+        m.archive() == (members.sealed(), "600 root:root") and m.calls == [SET_UP] * calls and m.is_set_up() and m.is_member()
+        for m in members.machines
+    )  # fmt: skip
+
+
+def test_the_nodes_get_the_archive_and_are_set_up_and_stay_what_they_are(members: Members):
+    one, two = members.machines
+    manifest = members.manifest()
+    applied = apply(members, manifest)
+    assert applied.out.count("    archive: sha256:") == applied.out.count("    set_up: true\n") == 2
+    assert are_members(members) and is_settled(members, manifest)
+    for member in members.machines:
+        assert "setup-wizard" in member.processes and PASSWORD not in member.processes
+    assert PASSWORD not in applied.out + applied.err
+
+    one.node.machine.run("sh", "-c", f"chmod 0644 {ARCHIVE}; echo more >>{ARCHIVE}")
+    two.node.machine.run("rm", ARCHIVE)
+    drift = members.run("drift", members.write(manifest), expect=2).out
+    assert "mesh-node/one" in drift and "mesh-node/two" in drift
+    apply(members, manifest)
+    assert are_members(members), "the archive is put right, and nothing is set up"
+
+    write_archive(members.run.folder, contents(), PASSWORD)
+    cluster = manifest["mesh_credentials"]["cluster"]
+    del cluster["password"], cluster["nodes"]["two"]
+    changed = apply(members, manifest)
+    assert changed.last == "Apply complete: 0 added, 1 changed, 0 replaced, 0 deleted, 0 adopted, 1 forgotten."
+    assert one.archive() == (members.sealed(), "600 root:root"), "a new archive takes no password"
+    assert two.is_set_up() and two.is_member() and two.archive() != one.archive(), "and who is forgotten is left alone"
+
+    cluster["nodes"]["two"] = {}
+    assert "exists and was not made by this manifest; it differs in archive" in apply(members, manifest, expect=5).out
+    apply(members, manifest, "--adopt", "mesh-node/two")
+    assert are_members(members)
+    ended = members.run("destroy", members.write(manifest), "--auto-approve", expect=0)
+    assert ended.last.endswith("0 deleted, 0 adopted, 2 forgotten.") and are_members(members)
+
+
+def test_a_wrong_password_stops_at_the_first_node_and_leaves_nothing_half_done(members: Members):
+    one, two = members.machines
+    (members.run.folder / "password").write_text("another horse")
+    failed = apply(members, members.manifest(), expect=3)
+    assert "service-discover: error: unable to read" in failed.out and "openpgp: incorrect key\n" in failed.out
+    assert "mesh-node/two (create): mesh-node/one was not applied" in failed.out and "another horse" not in failed.out + failed.err
+    assert (one.calls, two.calls, two.archive()) == ([SET_UP], [], None)
+    assert not one.is_set_up() and not one.node.machine.exists(MARK)
+    (members.run.folder / "password").write_text(PASSWORD)
+    apply(members, members.manifest())
+    assert one.calls == [SET_UP] * 2 and two.calls == [SET_UP] and one.is_member() and two.is_member()
+
+
+def test_a_set_up_that_fails_halfway_is_done_anew_by_the_next_run(members: Members):
+    one, two = members.machines
+    one.goes_wrong("fail files")
+    failed = apply(members, members.manifest(), expect=3)
+    assert "unable to go on at files: service-discover setup-wizard has not come to its end: put that right, and run again" in failed.out
+    assert two.calls == [] and not one.is_set_up()
+    again = apply(members, members.manifest())
+    assert "mesh-node/one (not finished by an earlier run)" in again.out
+    assert one.calls == [SET_UP] * 2 and two.calls == [SET_UP] and one.is_set_up() and two.is_member()
+    assert is_settled(members, members.manifest())
+
+
+def test_a_set_up_goes_on_when_the_run_was_killed_and_nobody_meddles_with_it(members: Members):
+    one = members.machines[0]
+    one.goes_wrong("hold started")
+    run = members.run.start("apply", members.write(members.manifest()), "--auto-approve")
+    one.holds()
+    run.send_signal(signal.SIGKILL)
+    run.wait(60)
+    at_work = apply(members, members.manifest(), "--lock-timeout", "60s", expect=3)
+    assert "one: the set-up that was begun earlier is still at work: wait until it has ended, and run again" in at_work.out
+    one.let_go()
+    apply(members, members.manifest())
+    assert are_members(members) and is_settled(members, members.manifest())
+
+
+def test_a_node_that_does_not_come_back_stops_the_run(members: Members):
+    one, two = members.machines
+    one.goes_wrong("idle start")
+    failed = apply(members, members.manifest(), expect=3, program=IMPATIENT)
+    assert "it was set up, and has not come back as a member within 1 s: " in failed.out
+    assert "mesh-node/two (create): mesh-node/one was not applied" in failed.out and two.calls == []
+    one.node.machine.run("systemctl", "start", "service-discover")
+    apply(members, members.manifest())
+    assert are_members(members), "what was put right by hand is not done again"
+
+
+def test_what_is_refused_before_anything_is_written(members: Members, free_port):
+    def refused(manifest, code=5):
+        run = apply(members, manifest, expect=code)
+        return run.out + run.err
+
+    manifest = members.manifest(first="one")
+    assert "one is to be the first instance of the mesh, and is not set up" in refused(manifest)
+    down = members.run.having(CONSUL_HTTP_ADDR=f"127.0.0.1:{free_port}")("plan", "mesh.yaml", expect=1).err
+    assert "if the first instance of the mesh, one, is not set up yet: run service-discover setup-wizard --first-instance there first" in down
+    manifest = members.manifest()
+    del manifest["mesh_credentials"]["cluster"]["password"]
+    assert "two is not set up, which takes the archive's password" in refused(manifest)
+    members.machines[1].node.machine.run("chmod", "a-x", "/usr/bin/service-discover")
+    assert "two has no program service-discover" in refused(members.manifest())
+    manifest = members.manifest()
+    manifest["hosts"]["two"]["port"] = 1
+    assert "host two cannot be reached" in refused(manifest, 1)
+    assert "cannot be read: no such file" in refused(members.manifest(file="no-such"), 1)
+    assert "is no OpenPGP message" in refused(members.manifest(file="password"), 1)
+    assert [m.calls for m in members.machines] == [[], []] and members.machines[0].archive() is None
+    assert not members.machines[0].node.machine.exists(f"{CONFIG_FOLDER}/main.json")
