@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from reconciler.cli.archive_options import ArchiveChoice, consul_of_the_environment, takes_archive
+from reconciler.cli.distribute import command as distribute
 from reconciler.cli.options import Choices, takes_choices
 from reconciler.cli.regenerate import command as regenerate
 from reconciler.cli.streams import emit, is_terminal, paint_for, say, warn
@@ -35,6 +36,7 @@ def command() -> None:
 
 
 command.add_command(regenerate)
+command.add_command(distribute)
 
 
 @command.command(

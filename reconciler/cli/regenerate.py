@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,24 +15,31 @@ import click
 
 from reconciler.cli.approval import can_ask
 from reconciler.cli.archive_options import ArchiveChoice, consul_of_the_environment, takes_archive
+from reconciler.cli.machines import nodes_of, of_manifest, takes_nodes
 from reconciler.cli.options import Choices, takes_choices
 from reconciler.cli.streams import emit, is_terminal, say
 from reconciler.model.errors import Incomplete, Interrupted, ReconcilerError, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.credentials.bootstrap import Materials
     from reconciler.credentials.regeneration.journal import Journal, Way
+    from reconciler.credentials.regeneration.others import Other
     from reconciler.credentials.regeneration.place import Place
+    from reconciler.engine.connections import Connections
     from reconciler.model.secret import Secret
     from reconciler.systems.consul.connection import ConsulSettings
 
 _PATH: Final = click.Path(path_type=Path, readable=False)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What the command line says. ``parts``: --ca, --ca-key, --gossip-key and --old-password-file, None where not given."""
+    """What the command line says. ``parts``: --ca, --ca-key, --gossip-key and --old-password-file, None where not given.
+
+    ``others`` are the other nodes of the mesh that are set up again, ``environ`` is where the connections to them look.
+    """
 
     way: Way
     chosen: ArchiveChoice
@@ -43,6 +49,8 @@ class _Run:
     revoke: bool
     yes: bool
     no_majority: bool
+    others: Sequence[Other] = ()
+    environ: dict[str, str] = field(default_factory=dict)
 
 
 @click.command(
@@ -69,9 +77,11 @@ Examples:
 @click.option("--ca-key", type=_PATH, metavar="FILE", help="Its key.  [default: that in --home-dir, else in the old archive]")
 @click.option("--gossip-key", type=_PATH, metavar="FILE", help="The gossip key.  [default: encrypt in main.json]")
 @click.option("--old-password-file", type=_PATH, metavar="FILE", help="The old archive's password, where the CA's key is only in there.")
+@takes_nodes
 @takes_choices("timeout")
 def command(
-    choices: Choices, *, chosen: ArchiveChoice, acl_only: bool, revoke_old: bool, dry_run: bool, yes: bool, allow_no_majority: bool, **more: Any
+    choices: Choices, *, chosen: ArchiveChoice, acl_only: bool, revoke_old: bool, dry_run: bool, yes: bool, allow_no_majority: bool,
+    files: tuple[str, ...], **more: Any,
 ) -> None:  # fmt: skip
     """When the password of the cluster credentials is lost, or somebody else has them: make new ones. Run it on the leader; elsewhere it refuses
     and says which machine that is.
@@ -79,6 +89,9 @@ def command(
     Without options it does what Carbonio's documents do: reset the ACL bootstrap, stop service-discover, remove its configuration and
     certificates, and set the first instance up again. THE MESH IS DOWN MEANWHILE, and every other node must be set up again after it. With
     --acl-only the mesh stays up, and only the management token and the archive are new: enough when a password or a token was lost.
+
+    With --nodes the other nodes that a manifest declares are set up again afterwards, one after the other, over SSH. The first one that does not come
+    back as a member ends the run.
 
     The password is that of the new archive. An interrupted run is finished by running the same again.
     """
@@ -90,13 +103,28 @@ def command(
     if not acl_only and any(more.values()):
         option = next(name for name, value in more.items() if value).replace("_", "-")
         raise click.UsageError(f"--{option} goes with --acl-only: otherwise all of it is made anew.", click.get_current_context())
+    if acl_only and files:
+        raise click.UsageError("--nodes goes without --acl-only, after which no node has to be set up again.", click.get_current_context())
     settings = consul_of_the_environment(choices.timeout_s)
     chosen = replace(chosen, path=chosen.path.absolute())
-    _regenerate(_Run("acl-only" if acl_only else "whole", chosen, place, settings, more, revoke_old, yes, allow_no_majority), dry_run=dry_run)
+    run = _Run("acl-only" if acl_only else "whole", chosen, place, settings, more, revoke_old, yes, allow_no_majority)
+    environ = {name: value for name, value in os.environ.items() if name != "CONSUL_HTTP_TOKEN_FILE"}
+    with of_manifest(files, environ) if files else nullcontext() as connections:
+        _regenerate(replace(run, others=_others(connections), environ=environ), dry_run=dry_run)
+
+
+def _others(connections: Connections | None) -> list[Other]:
+    """The other nodes of the manifest. Raises a SystemFault for one that cannot be reached."""
+    if connections is None:
+        return []
+    from reconciler.credentials.regeneration.others import Other, elsewhere
+
+    return elsewhere([Other(label, connections.host(node.host), node.address) for label, node in nodes_of(connections)])
 
 
 def _regenerate(run: _Run, *, dry_run: bool) -> None:
     from reconciler.credentials.regeneration import journal as journals
+    from reconciler.credentials.regeneration.others import addresses
     from reconciler.report import regeneration as report
 
     archive = run.chosen.path
@@ -106,8 +134,10 @@ def _regenerate(run: _Run, *, dry_run: bool) -> None:
     with nullcontext(-1) if dry_run else journals.alone(archive) as held:
         found = journals.read(archive, run.way)
         journal, index, servers = (found, None, found.servers) if found else _new(run)
+        journal = replace(journal, addresses={**addresses([o for o in run.others if o.label not in journal.addresses]), **journal.addresses})
         text = report.steps_text(
-            run.way, journal.cluster, journal.leader, index, archive, run.place, journal.done, servers=servers, revoke=run.revoke
+            run.way, journal.cluster, journal.leader, index, archive, run.place, journal.done, servers=servers, revoke=run.revoke,
+            nodes=[o.label for o in run.others], nodes_done=journal.nodes_done,
         )  # fmt: skip
         if dry_run:
             emit(f"{text}\nNothing was changed.\n")
@@ -155,9 +185,11 @@ def _ask_for_the_name(name: str, *, yes: bool) -> None:
 
 
 def _password(run: _Run, *, known: bool) -> Secret:
+    from reconciler.systems.dialogue import can_be_typed
+
     chosen = replace(run.chosen, left_by_set_up=False)
     password = chosen.password() if known else chosen.new_password()
-    if run.way == "whole" and _CONTROL.search(password.reveal()):
+    if run.way == "whole" and not can_be_typed(password):
         raise ReconcilerError("the password has a control character, which cannot be typed on the terminal of service-discover: choose another")
     return password
 
@@ -166,6 +198,7 @@ def _work(run: _Run, journal: Journal, password: Secret, held: int) -> None:
     from reconciler.credentials.bootstrap import NotWritten
     from reconciler.credentials.regeneration import journal as journals
     from reconciler.credentials.regeneration.old_tokens import old_tokens, revoke
+    from reconciler.credentials.regeneration.others import renew
     from reconciler.credentials.regeneration.steps import Regeneration
     from reconciler.report import regeneration as report
 
@@ -180,6 +213,8 @@ def _work(run: _Run, journal: Journal, password: Secret, held: int) -> None:
         older = old_tokens(run.settings, secret, token)
         if run.revoke:
             revoke(run.settings, secret, older, say)
+        run.environ["CONSUL_HTTP_TOKEN"] = secret.reveal()  # of this process alone: for the agents of the other nodes
+        renew(run.others, archive, journals.read(archive, run.way) or journal, password, say)
     except NotWritten as failure:
         if is_terminal(sys.stderr):
             say(f"The token is shown this once, keep it somewhere safe: {failure.secret.reveal()}")
@@ -189,7 +224,8 @@ def _work(run: _Run, journal: Journal, password: Secret, held: int) -> None:
     except KeyboardInterrupt:
         raise Interrupted("interrupted: this is not finished: run the same again, it goes on") from None
     making.ended()
-    emit(report.end_text(run.way, journal.cluster, str(token["AccessorID"]), archive, run.place, servers=journal.servers))
+    again = [other.label for other in run.others]
+    emit(report.end_text(run.way, journal.cluster, str(token["AccessorID"]), archive, run.place, servers=journal.servers, nodes=again))
     emit(report.old_tokens_text(older, revoked=run.revoke))
     if run.way == "acl-only" and _left_by_set_up(run.place) not in (None, password.reveal()):
         emit(f"{run.place.password_file} still holds another password, that of the old archive.\n")

@@ -14,7 +14,7 @@ from reconciler.credentials.node import ARCHIVE
 from reconciler.credentials.sources import digest_of
 from reconciler.model.errors import OutcomeUnknown, Rejected, SystemFault
 from reconciler.model.secret import Secret
-from reconciler.systems.dialogue import Question
+from reconciler.systems.dialogue import Question, can_be_typed
 from reconciler.systems.host import Facts, FileState, Host, Inquiry
 
 FOLDER: Final = str(ARCHIVE.parent)
@@ -67,8 +67,7 @@ exit "$status"
 _CLEAR: Final = (
     _ALONE
     + r"""
-home=$2 unit=$3 mark=$4
-: >"$folder/$mark" || exit 1
+home=$2 unit=$3
 systemctl stop "$unit" || exit 1
 rm -f "$home"/*.pem "$folder/main.json" "$folder/config.json"
 """
@@ -149,6 +148,8 @@ def set_up(host: Host, address: str, password: Secret) -> None:
 
     Raises Rejected when set-up refused before it changed anything, and OutcomeUnknown when it is to be done again from its beginning.
     """
+    if not can_be_typed(password):
+        raise Rejected(f"{host.name}: the archive's password has a control character, which cannot be typed on the terminal of {PROGRAM}")
     answers = [Question("address", address), Question("password", password)]
     try:
         host.converse(_SET_UP, FOLDER, _MARK, *SET_UP, questions=answers, to_ask_s=_TO_ASK_S, to_end_s=_TO_SET_UP_S)
@@ -161,7 +162,7 @@ def set_up(host: Host, address: str, password: Secret) -> None:
 
 def clear(host: Host) -> None:
     """Stop service-discover, and remove what its set-up has written. Raises a SystemFault."""
-    host.run(_CLEAR, FOLDER, HOME, UNIT, _MARK, timeout_s=_STOP_S)
+    host.run(_CLEAR, FOLDER, HOME, UNIT, timeout_s=_STOP_S)
 
 
 def bring_in(host: Host, address: str, password: Secret, *, is_unfinished: bool) -> None:
@@ -173,6 +174,16 @@ def bring_in(host: Host, address: str, password: Secret, *, is_unfinished: bool)
             return
         clear(host)
     set_up(host, address, password)
+
+
+def renew(host: Host, sealed: bytes, address: str, password: Secret) -> None:
+    """Have a machine that was set up with other credentials set up with these. Raises as :func:`set_up`."""
+    state = look(host)
+    if differs(state.archive, sealed):
+        put_archive(host, sealed, seen=state.archive)
+    if state.is_set_up and not state.is_unfinished:
+        clear(host)
+    bring_in(host, address, password, is_unfinished=state.is_unfinished)
 
 
 def is_member(host: Host) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
+from reconciler.credentials.nodes import SET_UP as NODE_SET_UP
 from reconciler.credentials.regeneration.journal import Step, Way
 from reconciler.credentials.regeneration.old_tokens import OldToken
 from reconciler.credentials.regeneration.place import Place
@@ -23,15 +24,25 @@ _STEPS: Final[dict[Step, str]] = {
 
 
 def steps_text(
-    way: Way, cluster: str, leader: str, index: int | None, archive: Path, place: Place, done: Collection[Step], *, servers: int, revoke: bool
+    way: Way, cluster: str, leader: str, index: int | None, archive: Path, place: Place, done: Collection[Step], *, servers: int, revoke: bool,
+    nodes: Collection[str] = (), nodes_done: Collection[str] = (),
 ) -> str:  # fmt: skip
-    """The steps, numbered, and what they mean for the mesh. ``index``: None where it is not known yet. ``servers``: 0 where that is not known."""
+    """The steps, numbered, and what they mean for the mesh. ``index``: None where it is not known yet. ``servers``: 0 where that is
+    not known. ``nodes`` are the others that are set up again afterwards.
+    """
     words = {"index": f" {index}" if index else "", "place": place, "set_up": " ".join(SET_UP), "leader": leader, "archive": archive}
     lines = [f"New credentials for the cluster {cluster}, on its leader, which is this machine ({leader}).", ""]
     for number, step in enumerate(STEPS[way], 1):
         lines.append(f"  {number}. {_STEPS[step].format(**words)}{'  (done)' if step in done else ''}")
     fate = ", and delete them" if revoke else "; none is deleted"
-    lines += [f"  {len(STEPS[way]) + 1}. list the older tokens that may do everything{fate}", ""]
+    lines += [f"  {len(STEPS[way]) + 1}. list the older tokens that may do everything{fate}"]
+    if nodes:
+        lines += [
+            f"  {len(STEPS[way]) + 2}. on each of these nodes, one after the other: copy {archive}, stop {place.unit}, remove its",
+            f"     configuration and certificates, and {' '.join(NODE_SET_UP)} with the new password on its terminal",
+        ]
+        lines += [f"       {node}{'  (done)' if node in nodes_done else ''}" for node in nodes]
+    lines.append("")
     if way == "whole":
         lines += [
             "While this runs the mesh is DOWN. It takes some minutes. Afterwards the CA, the archive's gossip key and the token are new, so every",
@@ -62,14 +73,17 @@ def old_tokens_text(tokens: Sequence[OldToken], *, revoked: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def end_text(way: Way, cluster: str, accessor: str, archive: Path, place: Place, *, servers: int) -> str:
-    """What there is now, and what is to be done next."""
+def end_text(way: Way, cluster: str, accessor: str, archive: Path, place: Place, *, servers: int, nodes: Collection[str] = ()) -> str:
+    """What there is now, and what is to be done next. ``nodes`` are the others that were set up again."""
     if way == "whole":
         others = f"the other {servers - 1} servers first, then " if servers > 1 else ""
         kept = place.data / "serf" / "local.keyring"
         lines = [
             f"The credentials of {cluster} are new: token {accessor}, in {archive}.",
-            "This machine is done. Now every other node of the mesh, one after the other: " + others + "all that run an agent. On each:",
+            *([f"Set up again: {', '.join(nodes)}."] if nodes else []),
+            f"This machine is done. Now every other node of the mesh{' that is not set up again yet' if nodes else ''}, one after the other: "
+            + others
+            + "all that run an agent. On each:",
             f"  systemctl stop {place.unit}",
             f"  rm {place.main} {place.bind} {place.home}/*.pem",
             "  service-discover setup-wizard          # asks for the address of that node and the new password",

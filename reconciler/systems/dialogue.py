@@ -24,7 +24,13 @@ MASK: Final = "***"
 
 _PIECE_BYTES: Final = 4096
 _INTERVAL_S: Final = 0.1
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def can_be_typed(answer: Secret) -> bool:
+    """Whether it is one line: a control character would end it, or do something else to the terminal."""
+    return not _CONTROL.search(answer.reveal())
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,11 @@ _SCRIPT = '#!/bin/sh\nPYTHONPATH={root} exec {python} -m tests.credentials.{modu
 
 class MeshServer:
     """A context manager. ``home``, ``configuration`` and ``data`` are its folders, ``members`` what its archive holds. ``look`` is called whenever a
-    stand-in has Consul stopped or started.
+    stand-in has Consul stopped or started. ``address`` is what ``consul`` binds to.
     """
 
-    def __init__(self, folder: Path, consul: ConsulServer | None = None) -> None:
+    def __init__(self, folder: Path, consul: ConsulServer | None = None, address: str = ADDRESS) -> None:
+        self.address = address
         self.consul = consul or ConsulServer(bootstrapped=False, persistent=True)
         self.folder, self.home, self.configuration, self.programs = folder, folder / "home", folder / "configuration", folder / "bin"
         self.archive = self.configuration / ARCHIVE
@@ -49,7 +50,7 @@ class MeshServer:
             module = f"stand_in_{name.replace('-', '_')}"
             script.write_text(_SCRIPT.format(root=ROOT, python=sys.executable, module=module, folder=self.folder))
             script.chmod(0o755)
-        (self.folder / "ports.json").write_text(json.dumps({"http": self.consul.port, "server": self.server_port}))
+        (self.folder / "ports.json").write_text(json.dumps({"http": self.consul.port, "server": self.server_port, "address": self.address}))
         self._write_what_comes_next()
         self.members = contents(self.consul.token)
         self.set_up(self.members)
@@ -71,7 +72,7 @@ class MeshServer:
     def set_up(self, members: dict[str, bytes]) -> None:
         """The files that set-up leaves."""
         main = {"server": True, "encrypt": members[GOSSIP_KEY].decode(), "ports": {"server": self.server_port}, "data_dir": str(self.data)}
-        files = {"main.json": json.dumps(main), "config.json": json.dumps({"bind_addr": ADDRESS})}
+        files = {"main.json": json.dumps(main), "config.json": json.dumps({"bind_addr": self.address})}
         for name, text in files.items():
             (self.configuration / name).write_text(text)
         for name in (CA, CA_KEY):

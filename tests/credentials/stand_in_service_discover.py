@@ -26,6 +26,7 @@ class Wizard:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home, self.configuration = folder, folder / "home", folder / "configuration"
+        self.ports = json.loads((folder / "ports.json").read_text())
 
     def run(self, argv: list[str]) -> None:
         """What set-up does, in its order."""
@@ -40,7 +41,7 @@ class Wizard:
         assert not list(self.home.glob("*.pem"))
         self.stage("asking")
         self.say("Setup of first service-discover server instance\r\neth0 10.0.0.5/24\r\nSpecify the binding address for service discovery: ")
-        if self.read(echo=True) != ADDRESS:
+        if self.read(echo=True) != self.ports["address"]:
             self.fail("invalid binding address selected")
         self.say("Create the cluster credentials password (will be used for setups): ")
         password = self.read()
@@ -53,17 +54,16 @@ class Wizard:
     def make(self, password: str) -> None:
         """The files, the token and the archive."""
         members = {name: text.encode() for name, text in json.loads((self.folder / "next.json").read_text()).items()}
-        ports = json.loads((self.folder / "ports.json").read_text())
         self.stage("files")
         for name, content in members.items():
             if name.endswith(".pem"):
                 (self.home / Path(name).name).write_bytes(content)
-        (self.configuration / "main.json").write_text(json.dumps({"server": True, "ports": {"server": ports["server"]}}))
-        (self.configuration / "config.json").write_text(json.dumps({"bind_addr": ADDRESS}))
+        (self.configuration / "main.json").write_text(json.dumps({"server": True, "ports": {"server": self.ports["server"]}}))
+        (self.configuration / "config.json").write_text(json.dumps({"bind_addr": self.ports["address"]}))
         self.stage("start")
         systemctl(self.folder, "start")
         self.stage("bootstrap")
-        connection = http.client.HTTPConnection(ADDRESS, ports["http"], timeout=30)
+        connection = http.client.HTTPConnection(ADDRESS, self.ports["http"], timeout=30)
 
         def ask(method: str, path: str) -> tuple[int, bytes]:
             connection.request(method, path)

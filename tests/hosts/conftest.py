@@ -38,10 +38,11 @@ def members(gateways: Gateways, gateway_node: MeshNode, second_gateway_node: Mes
     for machine in machines:
         lines += [f"Host {machine.address}", f"  IdentityFile {machine.identity_file}", f"  UserKnownHostsFile {machine.known_hosts}"]
     (tmp_path / "ssh_config_of_both").write_text("\n".join([*lines, "Host *", "  IdentitiesOnly yes", ""]))
-    write_archive(tmp_path, contents(), PASSWORD)
+    inside = contents()
+    write_archive(tmp_path, inside, PASSWORD)
     (tmp_path / "password").write_text(PASSWORD)
     found = (Member(gateway_node), Member(second_gateway_node))
-    yield Members(gateways.run.having(RECONCILER_SSH_CONFIG=str(tmp_path / "ssh_config_of_both")), found)
+    yield Members(gateways.run.having(RECONCILER_SSH_CONFIG=str(tmp_path / "ssh_config_of_both")), found, inside)
     for member in found:
         member.put_back()
     assert [machine.snapshot().since(seen) for machine, seen in zip(machines, before, strict=True)] == [[], []]

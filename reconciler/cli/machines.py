@@ -1,0 +1,76 @@
+"""The machines that a command on the cluster's credentials is about: named one by one, or the nodes of a manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from reconciler.cli.connecting import load_target
+from reconciler.cli.options import Target
+from reconciler.model.errors import ReconcilerError
+
+if TYPE_CHECKING:
+    from reconciler.engine.connections import Connections
+    from reconciler.manifest.models import MeshNode
+    from reconciler.systems.host import Host
+
+LOCAL: Final = "local"
+
+takes_nodes: Final = click.option(
+    "--nodes", "files", metavar="FILE", multiple=True, type=click.Path(readable=False),
+    help="A manifest, for the nodes in its mesh_credentials.cluster; with several, later ones are merged over earlier ones.",
+)  # fmt: skip
+
+
+@contextmanager
+def of_manifest(files: tuple[str, ...], environ: Mapping[str, str]) -> Iterator[Connections]:
+    """The machines of a manifest. The connection to Consul is that of ``environ``, and not the manifest's."""
+    from dataclasses import replace
+
+    from reconciler.engine.connections import Connections
+
+    loaded = load_target(Target(files=files))
+    with Connections(replace(loaded, manifest=loaded.manifest.model_copy(update={"consul": None})), environ) as connections:
+        yield connections
+
+
+def nodes_of(connections: Connections) -> list[tuple[str, MeshNode]]:
+    """The nodes of the manifest, by label, in their order. Raises ReconcilerError when it has none."""
+    cluster = connections.loaded.manifest.mesh_credentials.cluster
+    if cluster is None or not cluster.nodes:
+        raise ReconcilerError(f"the manifest {connections.loaded.name} has no nodes: write them under mesh_credentials.cluster.nodes")
+    return cluster.in_order
+
+
+@contextmanager
+def named(names: tuple[str, ...], files: tuple[str, ...], *, sudo: bool) -> Iterator[list[Host]]:
+    """The machines ``names``: hosts of the manifest that is called so, SSH destinations, or ``local``; without names every node of the manifest."""
+    if not names and not files:
+        raise click.UsageError("Missing --host, or --nodes for those of a manifest.", click.get_current_context())
+    with ExitStack() as held:
+        connections = held.enter_context(of_manifest(files, os.environ)) if files else None
+        known = set(connections.host_names()) if connections is not None else set()
+        wanted = names or tuple(node.host for _, node in nodes_of(connections)) if connections is not None else names
+        hosts: list[Host] = []
+        for name in dict.fromkeys(wanted):
+            if connections is not None and name in known:
+                hosts.append(connections.host(name))
+            else:
+                hosts.append(_reached(name, sudo=sudo))
+                held.callback(hosts[-1].close)
+        yield hosts
+
+
+def _reached(destination: str, *, sudo: bool) -> Host:
+    from reconciler.manifest.fields import SSH_DESTINATION
+    from reconciler.systems.host import LocalHost, RemoteHost, SshSettings, SshShell
+
+    if destination == LOCAL:
+        return LocalHost(LOCAL)
+    if SSH_DESTINATION.compiled.fullmatch(destination) is None:
+        raise click.BadParameter(f"{destination!r} is no SSH destination such as root@node.example.com.", param_hint="--host")
+    return RemoteHost(destination, SshShell(SshSettings(destination, destination, None, sudo, os.environ.get("RECONCILER_SSH_CONFIG", ""))))
