@@ -20,6 +20,7 @@ from reconciler.model.errors import ReconcilerError
 
 if TYPE_CHECKING:
     from reconciler.credentials.archive import Archive
+    from reconciler.systems.consul.connection import ConsulSettings
 
 _JSON: Final = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 _PART: Final = click.Path(path_type=Path, readable=False)
@@ -135,19 +136,32 @@ def bootstrap(
     Everything that could fail is checked before. From the moment that Consul is asked, the token is on disk, encrypted, in
     ARCHIVE.bootstrapping: an interrupted run is finished by running the same again. Consul is found by the environment (CONSUL_HTTP_ADDR …).
     """
+    from reconciler.credentials.regeneration.journal import alone
+
+    settings, target = consul_of_the_environment(choices.timeout_s), chosen.path.absolute()
+    with alone(target):
+        accessor = _bootstrapped(settings, target, chosen, {"ca": ca, "ca_key": ca_key, "gossip_key": gossip_key}, force=force)
+    emit(f"The ACLs of Consul at {settings.address} are bootstrapped: token {accessor}. Its secret is in {target}.\n")
+
+
+def _bootstrapped(settings: ConsulSettings, target: Path, chosen: ArchiveChoice, parts: dict[str, Path | None], *, force: bool) -> str:
+    """The accessor of the token: made now, or by a run that was cut off when all but the last was done."""
     from reconciler.credentials import bootstrap as making
 
-    target = chosen.path.absolute()
-    making.refuse_existing(target, force=force)
-    materials = making.read_materials(ca or node.CA, ca_key or node.CA_KEY, gossip_key, node.CONFIGURATION)
-    settings = consul_of_the_environment(choices.timeout_s)
+    waits, password = making.pending(target).exists(), None
+    if waits and target.is_file():
+        password = chosen.password()
+        accessor = making.finished(target, password)
+        if accessor is not None:
+            return accessor
+    seen = making.refuse_existing(target, force=force)
+    materials = making.read_materials(parts["ca"] or node.CA, parts["ca_key"] or node.CA_KEY, parts["gossip_key"], node.CONFIGURATION)
     try:
-        made = making.bootstrap(settings, materials, target, chosen.password(new=not making.pending(target).exists()), warn)
+        return making.bootstrap(settings, materials, target, password or chosen.password(new=not waits), warn, seen=seen).accessor
     except making.NotWritten as failure:
         if is_terminal(sys.stderr):
             say(f"The token is shown this once, keep it somewhere safe: {failure.secret.reveal()}")
         raise
-    emit(f"The ACLs of Consul at {settings.address} are bootstrapped: token {made.accessor}. Its secret is in {target}.\n")
 
 
 def _ca(archive: Archive) -> Any:

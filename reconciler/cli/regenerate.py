@@ -220,15 +220,22 @@ def _work(run: _Run, journal: Journal, password: Secret, held: int) -> None:
             say(f"The token is shown this once, keep it somewhere safe: {failure.secret.reveal()}")
         raise
     except ReconcilerError as failure:
-        raise Incomplete(f"{failure}: this is not finished: when that is put right, run the same again, it goes on") from failure
+        put_right = f"when that is put right, run the same again, it goes on{_allows_another(run.place)}"
+        raise Incomplete(f"{failure}: this is not finished: {put_right}") from failure
     except KeyboardInterrupt:
-        raise Interrupted("interrupted: this is not finished: run the same again, it goes on") from None
+        raise Interrupted(f"interrupted: this is not finished: run the same again, it goes on{_allows_another(run.place)}") from None
     making.ended()
     again = [other.label for other in run.others]
     emit(report.end_text(run.way, journal.cluster, str(token["AccessorID"]), archive, run.place, servers=journal.servers, nodes=again))
     emit(report.old_tokens_text(older, revoked=run.revoke))
     if run.way == "acl-only" and _left_by_set_up(run.place) not in (None, password.reveal()):
         emit(f"{run.place.password_file} still holds another password, that of the old archive.\n")
+
+
+def _allows_another(place: Place) -> str:
+    """What is to be known while the reset file is there: Consul is stopped, and started again it asks nobody for a token who makes one."""
+    what = "when Consul is started as it is now, whoever reaches it can make a token that may do everything"
+    return f"; until then {place.reset_file} is there: {what}" if place.reset_file.exists() else ""
 
 
 def _materials(run: _Run, password: Secret) -> Materials:

@@ -1,15 +1,17 @@
 """The archive without its encryption: an uncompressed ustar tar, bytes to members and back.
 
-Everything is bounded before it is looked at: the whole, the number of members, each of them. Only regular files are taken, under names that lead
-nowhere else. Members that are not known are kept, because a newer service-discover may have more. Names are compared exactly, as it does.
+Everything is bounded before it is looked at: the whole, the number of members, each of them. Its headers are looked at here before the library sees
+them: it recurses for every extended one, and takes long over what some say. Only regular files are taken, under names that lead nowhere else.
+Members that are not known are kept, because a newer service-discover may have more. Names are compared exactly, as it does.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +28,22 @@ LARGEST_BYTES: Final = 1 << 20
 """Of the whole, encrypted or not; a real one has six kilobytes."""
 LARGEST_MEMBER_BYTES: Final = 1 << 18
 MOST_MEMBERS: Final = 32
+
+_BLOCK_BYTES: Final = 512
+_NAME: Final = slice(0, 100)
+_SIZE: Final = slice(124, 136)
+_TYPE: Final = slice(156, 157)
+_OCTAL: Final = re.compile(rb" *([0-7]{0,11})[ \0]*")
+_PLAIN: Final = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_TYPES: Final = {
+    tarfile.DIRTYPE: "a directory",
+    tarfile.SYMTYPE: "a link",
+    tarfile.LNKTYPE: "a link",
+    tarfile.FIFOTYPE: "a device or a pipe",
+    tarfile.CHRTYPE: "a device or a pipe",
+    tarfile.BLKTYPE: "a device or a pipe",
+}
+"""What the type of an entry says; others are extensions of pax and GNU, which service-discover does not write: it writes ustar."""
 
 _COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -76,7 +94,7 @@ class Archive:
         content = self.member(ACL_TOKEN).bytes
         try:
             body = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ReconcilerError(f"holds no JSON in {ACL_TOKEN}: get an archive that service-discover wrote") from None
         secret = body.get("SecretID") if isinstance(body, dict) else None
         if not isinstance(secret, str) or not secret:
@@ -96,6 +114,7 @@ def unpack(content: bytes) -> Archive:
             raise ReconcilerError(f"holds a tar compressed with {name}, which service-discover does not read: it was not expanded")
     if len(content) > LARGEST_BYTES:
         raise ReconcilerError(f"holds more than {LARGEST_BYTES:,} bytes, which no cluster archive does")
+    _demand_plain(content)
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             members: dict[str, Member] = {}
@@ -114,27 +133,39 @@ def unpack(content: bytes) -> Archive:
     return Archive(members)
 
 
+def _demand_plain(content: bytes) -> None:
+    """Raise for a tar with any entry but plain files, without reading one."""
+    for header in _headers(content):
+        if header[_TYPE] not in _PLAIN:
+            what = _TYPES.get(header[_TYPE], "an extended header or a sparse file")
+            name = header[_NAME].partition(b"\0")[0].rstrip(b"/").decode("utf-8", "surrogateescape")
+            raise ReconcilerError(f"holds {_shown(name)}, which is {what} and no plain file: do not use it")
+
+
+def _headers(content: bytes) -> Iterator[bytes]:
+    """The blocks that say what comes next, up to the block of zeros that ends a tar, or to the end."""
+    at = 0
+    while len(header := content[at : at + _BLOCK_BYTES]) == _BLOCK_BYTES and any(header):
+        size = _OCTAL.fullmatch(header[_SIZE])
+        if size is None:
+            raise ReconcilerError("holds no tar: give the cluster archive")
+        yield header
+        at += _BLOCK_BYTES * (1 - -int(size[1] or b"0", 8) // _BLOCK_BYTES)
+
+
 def _refuse(entry: tarfile.TarInfo, so_far: Mapping[str, Member]) -> None:
     """Raise for an entry that has no place in a cluster archive, before anything of it is read."""
     name = entry.name
     if name.startswith("/") or ".." in name.split("/"):
         raise ReconcilerError(f"holds {_shown(name)}, a name that leads out of the archive: do not use it")
-    if not entry.isreg() or entry.issparse():
-        raise ReconcilerError(f"holds {_shown(name)}, which is {_type(entry)} and no plain file: do not use it")
+    if not entry.isreg():  # so the library takes a plain file whose name ends in a slash
+        raise ReconcilerError(f"holds {_shown(name)}, which is a directory and no plain file: do not use it")
     if entry.size > LARGEST_MEMBER_BYTES:
         raise ReconcilerError(f"holds {_shown(name)} with {entry.size:,} bytes, which is too large for a cluster archive: do not use it")
     if name in so_far:
         raise ReconcilerError(f"holds {_shown(name)} twice: do not use it")
     if len(so_far) >= MOST_MEMBERS:
         raise ReconcilerError(f"holds more than {MOST_MEMBERS} files, which no cluster archive does: do not use it")
-
-
-def _type(entry: tarfile.TarInfo) -> str:
-    if entry.isdir():
-        return "a directory"
-    if entry.issym() or entry.islnk():
-        return "a link"
-    return "a sparse file" if entry.issparse() else "a device or a pipe"
 
 
 def pack(archive: Archive) -> bytes:

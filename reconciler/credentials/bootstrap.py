@@ -8,10 +8,9 @@ token is on disk, encrypted, and running the same again goes on.
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,10 +21,10 @@ from reconciler.credentials.checks import is_gossip_key
 from reconciler.credentials.opening import open_archive, read_bounded, seal, within
 from reconciler.model.errors import Incomplete, OutcomeUnknown, ReconcilerError, Refused, SystemFault
 from reconciler.model.secret import Secret
-from reconciler.systems.consul.acl_bootstrap import BootstrappedBefore, bootstrap_acls
+from reconciler.systems.consul.acl_bootstrap import BootstrappedBefore, bootstrap_acls, known_token
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.connection import ConsulSettings
-from reconciler.systems.host import LocalHost
+from reconciler.systems.host import FileState, LocalHost
 
 _FIELDS: Final = ("CreateIndex", "ModifyIndex", "AccessorID", "SecretID", "Description", "Policies", "Local", "CreateTime", "Hash")
 """Of a token, in the order in which ``consul acl bootstrap -format json`` writes them."""
@@ -111,14 +110,16 @@ def _encrypt_of(configuration: Path) -> bytes:
     return key.encode("utf-8", "replace")
 
 
-def refuse_existing(target: Path, *, force: bool) -> None:
-    """Raise Refused when there is an archive and it was not said that it may be replaced, ReconcilerError when there is something else."""
-    if not os.path.lexists(target):
-        return
-    if target.is_symlink() or not target.is_file():
+def refuse_existing(target: Path, *, force: bool) -> FileState | None:
+    """What is to be replaced, None for nothing. Raises Refused when there is an archive and it was not said that it may be replaced, ReconcilerError
+    when there is something else.
+    """
+    seen = LocalHost().read([str(target)]).get(str(target))
+    if seen is not None and seen.special:
         raise ReconcilerError(f"{target} exists and is no plain file: give another path")
-    if not force:
+    if seen is not None and not force:
         raise Refused(f"{target} exists: another archive would take its place: give another path, or --force if it is of no use any more")
+    return seen
 
 
 def pending(target: Path) -> Path:
@@ -126,10 +127,30 @@ def pending(target: Path) -> Path:
     return target.with_name(f"{target.name}.bootstrapping")
 
 
-def bootstrap(settings: ConsulSettings, materials: Materials, target: Path, password: Secret, notice: Callable[[str], None]) -> Bootstrapped:
+def finished(target: Path, password: Secret) -> str | None:
+    """Finish a run that was cut off when it had written the archive and had only to remove :func:`pending`: the accessor of the token in it.
+
+    None where there is no such run. Raises ReconcilerError for files that cannot be opened.
+    """
+    waiting = pending(target)
+    if not waiting.exists() or not target.is_file():
+        return None
+    archive = open_archive(target, password)
+    if within(target, archive) != within(waiting, open_archive(waiting, password)):
+        return None
+    LocalHost().remove(str(waiting))
+    return str(archive.token().get("AccessorID", ""))
+
+
+def bootstrap(
+    settings: ConsulSettings, materials: Materials, target: Path, password: Secret, notice: Callable[[str], None],
+    *, seen: FileState | None, allowed: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Bootstrapped:  # fmt: skip
     """Bootstrap the ACLs of a cluster and write its archive. ``notice`` is told that an interrupted run is gone on with.
 
-    Raises BootstrappedBefore, and NotWritten when the token was made and only the archive is missing; else whatever went wrong, with nothing changed.
+    ``seen`` is the file that the archive replaces, as it was when that was said, None for none. ``allowed`` is entered right before Consul is asked,
+    and left when it has answered. Raises BootstrappedBefore, and NotWritten when the token was made and only the archive is missing; else whatever
+    went wrong, with nothing changed.
     """
     host, waiting = LocalHost(), pending(target)
     with Consul(with_token(settings, None)) as consul:
@@ -138,14 +159,18 @@ def bootstrap(settings: ConsulSettings, materials: Materials, target: Path, pass
         if resumed:
             notice(f"an earlier run was interrupted: going on with the token in {waiting}")
             secret = within(waiting, open_archive(waiting, password))
+            token = accepted(settings, secret)
         else:
-            secret = Secret(str(uuid.uuid4()))
+            secret, token = Secret(str(uuid.uuid4())), None
             sealed = seal(materials.archive({"SecretID": secret}), password)
             host.write(str(waiting), sealed, owner=None, group=None, mode=_MODE, exclusive=True)
-        token = _token(consul, secret, waiting, resumed=resumed)
+        if token is None:
+            with allowed():
+                token = _token(consul, secret, waiting, notice, resumed=resumed)
     try:
         content = seal(materials.archive({**token, "SecretID": secret}), password)
-        host.write(str(target), content, owner=None, group=None, mode=_MODE)
+        replacing = seen.witness if seen is not None else None
+        host.write(str(target), content, owner=None, group=None, mode=_MODE, exclusive=seen is None, replacing=replacing)
     except (SystemFault, OSError) as error:
         kept = f"the token is in {waiting}, encrypted: make room for the archive and run the same again, which finishes it"
         raise NotWritten(f"the ACLs are bootstrapped, but {target} could not be written: {error}: {kept}", secret) from None
@@ -154,33 +179,31 @@ def bootstrap(settings: ConsulSettings, materials: Materials, target: Path, pass
     return Bootstrapped(str(token["AccessorID"]), resumed)
 
 
-def _token(consul: Consul, secret: Secret, waiting: Path, *, resumed: bool) -> dict[str, Any]:
-    """The token with this secret: made now, or by a request whose answer nobody saw."""
+def _token(consul: Consul, secret: Secret, waiting: Path, notice: Callable[[str], None], *, resumed: bool) -> dict[str, Any]:
+    """The token with this secret: made now, or by a request whose answer nobody saw. What is in ``waiting`` is removed only where none can be."""
     try:
         made: dict[str, Any] = bootstrap_acls(consul, secret)
-    except (BootstrappedBefore, OutcomeUnknown) as fault:
-        unknown = isinstance(fault, OutcomeUnknown)
-        found = accepted(consul.settings, secret) if resumed or unknown else None
+    except SystemFault as fault:
+        try:
+            # a refusal alone does not tell: the server may have broken off after it had made it
+            found = accepted(consul.settings, secret)
+        except SystemFault:
+            notice(f"whether there is a token now is not known: its secret stays in {waiting}, encrypted, and the next run goes on with it")
+            raise fault from None
         if found is not None:
             return found
-        if resumed and not unknown:
+        if resumed and isinstance(fault, BootstrappedBefore):
             raise ReconcilerError(f"{fault}; Consul does not accept the token in {waiting} either: remove that file") from None
-        if not unknown:
-            LocalHost().remove(str(waiting))
-        raise
-    except SystemFault:
-        if not resumed:
+        if not resumed and not isinstance(fault, OutcomeUnknown):
             LocalHost().remove(str(waiting))
         raise
     return made
 
 
 def accepted(settings: ConsulSettings, secret: Secret) -> dict[str, Any] | None:
-    """The token with this secret, as Consul has it; None where it does not know it, or cannot be asked."""
-    # Where it cannot be asked, what happened before is what is to be told.
-    with Consul(with_token(settings, secret)) as consul, suppress(SystemFault):
-        return consul.self_token()
-    return None
+    """The token with this secret, as Consul has it; None where it says that there is none. Raises a SystemFault where it cannot be asked."""
+    with Consul(with_token(settings, secret)) as consul:
+        return known_token(consul)
 
 
 def with_token(settings: ConsulSettings, token: Secret | None) -> ConsulSettings:

@@ -18,7 +18,8 @@ _STEPS: Final[dict[Step, str]] = {
     "stop": "systemctl stop {place.unit}: the mesh is down from here on",
     "remove": "remove {place.main}, {place.bind} and {place.home}/*.pem, which keep set-up from starting",
     "set-up": "{set_up}, at {leader}, with the new password on its terminal: the mesh is up again after that",
-    "bootstrap": "make a new management token, and write {archive} anew, with the CA and the gossip key that there are",
+    "bootstrap": "write the reset index{index} to {place.reset_file}, as {place.user}, for the moment in which a new management token is made, "
+    "and write {archive} anew, with the CA and the gossip key that there are",
     "prove": "open {archive}, and see that Consul accepts its token and that it may do everything",
 }
 

@@ -62,6 +62,7 @@ def test_the_token_is_enough_for_the_token():
         ({"../../etc/passwd": b"x"}, r"holds '\.\./\.\./etc/passwd', a name that leads out"),
         ({"a/../../b": b"x"}, "a name that leads out"),
         ({"d": entry("d", tarfile.DIRTYPE)}, "holds 'd', which is a directory and no plain file"),
+        ({"d/": entry("d/", tarfile.AREGTYPE, size=512)}, "holds 'd', which is a directory and no plain file"),
         ({"l": entry("l", tarfile.SYMTYPE, linkname="/etc/passwd")}, "holds 'l', which is a link and no plain file"),
         ({"l": entry("l", tarfile.LNKTYPE, linkname="gossip-key")}, "holds 'l', which is a link and no plain file"),
         ({"p": entry("p", tarfile.FIFOTYPE)}, "holds 'p', which is a device or a pipe"),
@@ -86,8 +87,45 @@ def test_a_file_with_holes_is_refused():
         made = entry("holes", size=len(map_))
         made.pax_headers = sparse
         archive.addfile(made, io.BytesIO(map_))
-    with pytest.raises(ReconcilerError, match="holds 'holes', which is a sparse file"):
+    with pytest.raises(ReconcilerError, match="which is an extended header or a sparse file and no plain file"):
         unpack(target.getvalue())
+
+
+def header(type_=tarfile.REGTYPE, size=0):
+    return entry("gossip-key", type_, size).tobuf(tarfile.USTAR_FORMAT)
+
+
+def with_size(field):
+    """A header with this in its field for the size, and a right sum."""
+    made = bytearray(header())
+    made[124:136] = field
+    made[148:156] = b" " * 8
+    made[148:156] = b"%06o\0 " % sum(made)
+    return bytes(made)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (header(tarfile.GNUTYPE_LONGNAME) * 400 + header(), "holds 'gossip-key', which is an extended header"),
+        (header(tarfile.XGLTYPE) * 400 + header(), "holds 'gossip-key', which is an extended header"),
+        (header(tarfile.XHDTYPE, size=1_000_000) + b"1" * 1_000_448, "holds 'gossip-key', which is an extended header"),
+        (header() + header(tarfile.GNUTYPE_SPARSE), "holds 'gossip-key', which is an extended header or a sparse file"),
+        (with_size(b"-0000000001\0"), "holds no tar"),
+        (with_size(b"\xff" * 12), "holds no tar"),
+        (with_size(b"\x80" + b"\0" * 10 + b"\1"), "holds no tar"),
+    ],
+    ids=["GNU in a row", "pax in a row", "pax of digits", "sparse", "negative", "negative in bytes", "in bytes"],
+)
+def test_headers_that_the_library_must_not_see_are_refused_before_it_does(monkeypatch, content, message):
+    monkeypatch.setattr(tarfile, "open", lambda *_, **__: pytest.fail("the library has seen it"))
+    with pytest.raises(ReconcilerError, match=message):
+        unpack(content + bytes(1024))
+
+
+def test_all_that_is_written_as_plain_files_is_taken():
+    for format_ in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        assert unpack(tar(contents(), format=format_)).missing() == ()
 
 
 @pytest.mark.parametrize(
@@ -114,6 +152,7 @@ def test_what_is_no_tar_is_refused(content, message):
         ({"gossip-key": b"x"}, "lacks consul-acl-secret.json, it has 'gossip-key'"),
         ({ACL_TOKEN: b"hunter2"}, "holds no JSON in consul-acl-secret.json"),
         ({ACL_TOKEN: b'["hunter2"]'}, "holds no SecretID"),
+        ({ACL_TOKEN: b"[" * 250_000}, "holds no JSON in consul-acl-secret.json"),
         ({ACL_TOKEN: b'{"SecretID": ""}'}, "holds no SecretID"),
         ({ACL_TOKEN: b'{"SecretID": 7, "x": "hunter2"}'}, "holds no SecretID"),
     ],

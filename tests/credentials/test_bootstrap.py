@@ -5,17 +5,19 @@ import os
 import re
 import signal
 import stat
+from dataclasses import replace
 
 import pytest
 
 from reconciler.credentials.archive import ACL_TOKEN, CA, CA_KEY, GOSSIP_KEY
 from reconciler.credentials.opening import open_archive
+from reconciler.credentials.regeneration.journal import alone
 from reconciler.model.secret import Secret
 from tests.credentials.archives import PASSWORD, contents, gpg, needs_gpg, write
 from tests.e2e.command import Command
 from tests.e2e.terminal import Terminal, without_colour
 from tests.servers.consul import ConsulServer
-from tests.servers.counting_proxy import CountingProxy, Fate
+from tests.servers.counting_proxy import CountingProxy, Fate, Refusal
 
 
 @pytest.fixture
@@ -84,6 +86,8 @@ def test_a_cluster_is_bootstrapped_once(tmp_path, new, parts):
     assert "were bootstrapped before (reset index: " in again.err
     assert (tmp_path / "new.tar.gpg").read_bytes() == before, "a refusal leaves the archive that there is"
     assert not (tmp_path / "new.tar.gpg.bootstrapping").exists()
+    with alone(tmp_path / "new.tar.gpg"):
+        assert "is still at work on" in command(*BY_FILE, "--force", expect=4).err
 
 
 def test_an_archive_that_is_of_no_use_is_replaced_when_that_is_said(tmp_path, new, parts):
@@ -171,6 +175,22 @@ def test_an_answer_that_is_lost_loses_no_token(tmp_path, new, parts, moment):
     assert is_management(new, archive_of(tmp_path).secret_id().reveal())
 
 
+@pytest.mark.parametrize("can_be_asked", [True, False])
+def test_a_refusal_is_believed_only_when_there_is_no_token(tmp_path, new, parts, can_be_asked):
+    def refuse(_):
+        if not can_be_asked:
+            proxy.end()
+        return Refusal(500, "something that nobody has heard of")
+
+    with CountingProxy(new.address, after=refuse) as proxy:
+        run = program(tmp_path, new).having(CONSUL_HTTP_ADDR=proxy.address)(*BY_FILE)
+    assert run.code == (0 if can_be_asked else 1)
+    if not can_be_asked:
+        assert "its secret stays in" in run.err and "something that nobody has heard of" in run.err
+        program(tmp_path, new)(*BY_FILE, expect=0)
+    assert is_management(new, archive_of(tmp_path).secret_id().reveal())
+
+
 @pytest.mark.parametrize("moment", ["kill_before", "kill_after"])
 def test_a_run_that_is_killed_is_finished_by_the_next(tmp_path, new, parts, moment):
     with CountingProxy(new.address) as proxy:
@@ -178,10 +198,16 @@ def test_a_run_that_is_killed_is_finished_by_the_next(tmp_path, new, parts, mome
         getattr(proxy, moment)(1, lambda: process.pid)
         assert process.wait(60) == -signal.SIGKILL
     assert not (tmp_path / "new.tar.gpg").exists()
-    secret = open_archive(tmp_path / "new.tar.gpg.bootstrapping", Secret(PASSWORD)).secret_id().reveal()
-    assert "an earlier run was interrupted" in program(tmp_path, new)(*BY_FILE, expect=0).err
-    assert archive_of(tmp_path).secret_id().reveal() == secret
-    assert is_management(new, secret)
+    waiting = tmp_path / "new.tar.gpg.bootstrapping"
+    secret = open_archive(waiting, Secret(PASSWORD)).secret_id().reveal()
+    # killed once more, when all but the removal of what waited is done
+    run = program(tmp_path, new)
+    killed = replace(run, program=("-m", "tests.credentials.killed_run", "removal", "before"))(*BY_FILE, expect=-signal.SIGKILL)
+    assert "an earlier run was interrupted" in killed.err
+    assert archive_of(tmp_path).secret_id().reveal() == secret and waiting.exists()
+    finished = run(*BY_FILE, expect=0)
+    assert f"are bootstrapped: token {archive_of(tmp_path).token()['AccessorID']}. Its secret is in" in finished.out
+    assert not waiting.exists() and is_management(new, secret)
 
 
 def test_a_rest_of_another_cluster_is_told(tmp_path, new, parts):
@@ -190,6 +216,8 @@ def test_a_rest_of_another_cluster_is_told(tmp_path, new, parts):
     failed = program(tmp_path, new)(*BY_FILE, expect=1)
     assert "Consul does not accept the token in" in failed.err and "remove that file" in failed.err
     assert not (tmp_path / "new.tar.gpg").exists()
+    write(tmp_path, contents()).rename(tmp_path / "new.tar.gpg")
+    assert "another archive would take its place" in program(tmp_path, new)(*BY_FILE, expect=5).err
 
 
 def test_two_different_passwords_change_nothing(tmp_path, consul_that_is_new, parts):

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 import pytest
 
 from reconciler.credentials.archive import CA, CA_KEY, GOSSIP_KEY
-from reconciler.credentials.opening import open_archive
+from reconciler.credentials.opening import open_archive, unseal
 from reconciler.model.secret import Secret
 from tests.credentials.archives import PASSWORD, contents, write
 from tests.credentials.mesh_server import ADDRESS, ARCHIVE, NEW_PASSWORD, MeshServer, mode_and_owner
 from tests.e2e.terminal import Terminal, without_colour
 from tests.servers.consul import ConsulServer
-from tests.servers.counting_proxy import CountingProxy
+from tests.servers.counting_proxy import CountingProxy, Fate, Refusal
 
 REGENERATE = ("credentials", "regenerate", "--password-file", "new-password")
 ACL_ONLY = (*REGENERATE, "--acl-only")
@@ -32,6 +32,10 @@ def mesh(tmp_path):
 
 def service_token(mesh):
     return mesh.consul.token_for('key_prefix "app/" { policy = "write" }')
+
+
+def open_archive_of(content):
+    return unseal(content, Secret(NEW_PASSWORD), "the archive")
 
 
 def works(mesh, token):
@@ -77,11 +81,20 @@ def test_older_management_tokens_are_deleted_when_that_is_said_and_no_others(mes
 
 
 def test_nothing_is_revoked_before_the_new_token_has_proved_itself(mesh):
-    mesh.command("3", "after")(*ACL_ONLY, "--yes", *mesh.options, expect=-signal.SIGKILL)
+    mesh.command("2", "after")(*ACL_ONLY, "--yes", *mesh.options, expect=-signal.SIGKILL)
+    made = mesh.archive.read_bytes()
     write(mesh.configuration, contents(), NEW_PASSWORD)
-    failed = mesh.command()(*ACL_ONLY, "--yes", "--revoke-old", *mesh.options, expect=3)
-    assert "does not know this token (from the new archive)" in failed.err and "run the same again, it goes on" in failed.err
+    again = (*ACL_ONLY, "--yes", "--revoke-old", *mesh.options)
+    failed = mesh.command()(*again, expect=3)
+    assert "put that one back, or remove" in failed.err and "run the same again, it goes on" in failed.err
+    write(mesh.configuration, contents(mesh.consul.token), PASSWORD)
+    failed = mesh.command()(*again, expect=3)
+    assert "cannot be opened with this password" in failed.err and f"{ARCHIVE}.regenerating, and another is made" in failed.err
     assert mesh.is_management(mesh.consul.token)
+    write(mesh.configuration, contents(), NEW_PASSWORD)
+    (mesh.configuration / f"{ARCHIVE}.bootstrapping").write_bytes(made)
+    mesh.command()(*again, expect=0)
+    assert mesh.secret(NEW_PASSWORD) == open_archive_of(made).secret_id().reveal() and mesh.left_over() == []
 
 
 def test_the_reset_file_is_the_services_own(mesh):
@@ -105,7 +118,46 @@ def test_the_ca_key_is_taken_from_the_old_archive_where_the_node_has_none(mesh):
     assert open_archive(mesh.archive, Secret(NEW_PASSWORD)).member(CA_KEY).bytes == mesh.members[CA_KEY]
 
 
-@pytest.mark.parametrize("moments", ["1 after, 2 before, 2 after", "3 before, 3 after, 4 before"])
+def test_the_reset_file_is_gone_however_it_fails(mesh):
+    was_there = []
+
+    def at_the_bootstrap(fate):
+        """Whatever ``fate`` says, once, at the request for which the file is there."""
+
+        def before(_):
+            if not mesh.reset_file.exists():
+                return None
+            was_there.append(waiting.exists())
+            return fate()
+
+        return before
+
+    waiting = mesh.configuration / f"{ARCHIVE}.bootstrapping"
+    with CountingProxy(mesh.consul.address) as proxy:
+        command = mesh.command(CONSUL_HTTP_ADDR=proxy.address)
+        proxy.before = at_the_bootstrap(lambda: Refusal(403, "Permission denied: ACL bootstrap no longer allowed (reset index: 1)"))
+        refused = command(*ACL_ONLY, "--yes", *mesh.options, expect=3)
+        assert "were bootstrapped before" in refused.err and refused.err.endswith("it goes on\n")
+        assert not mesh.reset_file.exists() and mesh.left_over() == [f"{ARCHIVE}.regenerating"]
+        key = (mesh.home / "consul-agent-ca-key.pem").rename(mesh.folder / "key")
+        command(*ACL_ONLY, "--yes", *mesh.options, expect=3)
+        assert not mesh.reset_file.exists() and len(was_there) == 1, "it was not there at all: the parts are read before"
+        key.rename(mesh.home / "consul-agent-ca-key.pem")
+
+        def interrupted():
+            os.kill(process.pid, signal.SIGINT)
+            return Fate.END
+
+        proxy.before = at_the_bootstrap(interrupted)
+        process = command.start(*ACL_ONLY, "--yes", *mesh.options)
+        assert process.wait(60) == 130
+    assert not mesh.reset_file.exists() and was_there == [True, True], "and the secret was on disk before"
+    mesh.command()(*ACL_ONLY, "--yes", *mesh.options, expect=0)
+    assert mesh.is_management(mesh.secret(NEW_PASSWORD))
+    assert not mesh.reset_file.exists() and mesh.left_over() == []
+
+
+@pytest.mark.parametrize("moments", ["1 after, 2 before, 2 after", "removal before, 3 before, 3 after"])
 def test_interrupted_at_any_step_only_one_new_token_is_made(mesh, moments):
     for moment in moments.split(", "):
         mesh.command(*moment.split())(*ACL_ONLY, "--yes", *mesh.options, expect=-signal.SIGKILL)
@@ -190,11 +242,20 @@ def test_set_up_fails_and_the_next_run_does_it_again(mesh, stage):
     failed = mesh.command()(*REGENERATE, "--yes", *mesh.options, expect=3)
     assert re.search(
         r"service-discover setup-wizard --first-instance ended with status 1: service-discover: error: unable to go on at .*"
-        r": this is not finished: when that is put right, run the same again, it goes on\n$", failed.err,
-    )  # fmt: skip
+        r": this is not finished: when that is put right, run the same again, it goes on(; until then .*/acl-bootstrap-reset is there: .*)?\n$",
+        failed.err,
+    )
+    assert mesh.reset_file.exists() == ("acl-bootstrap-reset is there" in failed.err) == (stage in ("asking", "files", "bootstrap"))
     mesh.command()(*REGENERATE, "--yes", *mesh.options, expect=0)
     is_new(mesh, service)
     assert calls(mesh).count(SET_UP) == 2
+
+
+def test_a_mesh_that_is_not_stopped_is_not_left_with_a_reset_file(mesh):
+    (mesh.programs / "systemctl").write_text("#!/bin/sh\necho no such bus >&2; exit 1\n")
+    failed = mesh.command()(*REGENERATE, "--yes", *mesh.options, expect=3)
+    assert "no such bus" in failed.err and failed.err.endswith("it goes on\n")
+    assert not mesh.reset_file.exists()
 
 
 def test_set_up_used_the_reset_up_and_consul_is_down(mesh):

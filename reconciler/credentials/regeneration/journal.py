@@ -109,8 +109,11 @@ def digest(archive: Path) -> str:
 
 @contextmanager
 def alone(archive: Path) -> Iterator[int]:
-    """Nobody else makes this archive meanwhile; the descriptor that says so, for a child to inherit. Raises Locked."""
-    folder = os.open(archive.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Nobody else makes this archive meanwhile; the descriptor that says so, for a child to inherit. Raises Locked, ReconcilerError for no folder."""
+    try:
+        folder = os.open(archive.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ReconcilerError(f"the folder {archive.parent} does not exist: create it, or give another ARCHIVE") from None
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,7 @@ from reconciler.systems.consul.leader import leader
 from reconciler.systems.dialogue import Question, converse
 from reconciler.systems.host import LocalHost
 
-STEPS: Final[dict[Way, tuple[Step, ...]]] = {"whole": ("reset", "stop", "remove", "set-up", "prove"), "acl-only": ("reset", "bootstrap", "prove")}
+STEPS: Final[dict[Way, tuple[Step, ...]]] = {"whole": ("reset", "stop", "remove", "set-up", "prove"), "acl-only": ("bootstrap", "prove")}
 
 SET_UP: Final = ("service-discover", "setup-wizard", "--first-instance")
 """The wizard, because ``service-discover setup`` takes a password from its arguments only, and without one uses an empty one."""
@@ -63,21 +63,29 @@ class Regeneration:
         set-up failed, or whatever went wrong.
         """
         journal = self._resumed(journal) if resumed else journals.noted(self.archive, journal)
+        try:
+            for number, step in enumerate(STEPS[self.way], 1):
+                if step not in journal.done:
+                    self.tell(f"step {number} of {len(STEPS[self.way])}: {_DOING[step].format(place=self.place)}")
+                    journal = self._done(step, journal, held)
+        except BaseException:
+            # Who reaches Consul may use it. Once Consul is stopped it stays: the next run could not ask for its number.
+            if "stop" not in journal.done:
+                self._disarm()
+            raise
+        return self._prove()
+
+    def _done(self, step: Step, journal: Journal, held: int) -> Journal:
         acts: dict[Step, Callable[[], object]] = {
             "reset": self._reset, "stop": self._stop, "remove": self._remove, "bootstrap": self._bootstrap, "prove": self._prove
         }  # fmt: skip
-        for number, step in enumerate(STEPS[self.way], 1):
-            if step in journal.done:
-                continue
-            self.tell(f"step {number} of {len(STEPS[self.way])}: {_DOING[step].format(place=self.place)}")
-            if step == "set-up":
-                LocalHost().remove(str(self._status_file))
-                journal = journals.noted(self.archive, journal, "set-up begun")
-                self._set_up(journal, held)
-            else:
-                acts[step]()
-            journal = journals.noted(self.archive, journal, step)
-        return self._prove()
+        if step == "set-up":
+            LocalHost().remove(str(self._status_file))
+            journal = journals.noted(self.archive, journal, "set-up begun")
+            self._set_up(journal, held)
+        else:
+            acts[step]()
+        return journals.noted(self.archive, journal, step)
 
     @property
     def _status_file(self) -> Path:
@@ -92,9 +100,13 @@ class Regeneration:
     # --- what an interrupted run has left ---
 
     def _resumed(self, journal: Journal) -> Journal:
-        if "set-up" in journal.done or "bootstrap" in journal.done:
-            return journal
-        return self._resumed_whole(journal) if self.way == "whole" else self._resumed_acl(journal)
+        if self.way == "acl-only":
+            return self._resumed_acl(journal)
+        if "set-up" not in journal.done:
+            journal = self._resumed_whole(journal)
+        if "set-up" in journal.done and not self._archive_is_accepted():
+            raise self._another_archive()
+        return journal
 
     def _resumed_whole(self, journal: Journal) -> Journal:
         with suppress(OSError):
@@ -111,12 +123,27 @@ class Regeneration:
         return journals.rewritten(self.archive, journal, ())
 
     def _resumed_acl(self, journal: Journal) -> Journal:
-        if journals.digest(self.archive) != journal.archive_before:
-            return journals.noted(self.archive, journal, "bootstrap")
-        if self._token_that_waits_is_accepted():
-            return journals.rewritten(self.archive, journal, ("reset",))
-        self._demand_same(journal)
+        if "bootstrap" in journal.done or journals.digest(self.archive) != journal.archive_before:
+            if self._archive_is_accepted():
+                return journal if "bootstrap" in journal.done else journals.noted(self.archive, journal, "bootstrap")
+            if "bootstrap" in journal.done and not self._token_that_waits_is_accepted():
+                raise self._another_archive()
+        if not self._token_that_waits_is_accepted():
+            self._demand_same(journal)
         return journals.rewritten(self.archive, journal, ())
+
+    def _archive_is_accepted(self) -> bool:
+        """Whether Consul knows the token in the archive, which then is the one that the interrupted run has made."""
+        try:
+            secret = within(self.archive, open_archive(self.archive, self.password))
+        except ReconcilerError as error:
+            given_up = f"if the archive of the interrupted run is gone, remove {journals.path_of(self.archive)}, and another is made"
+            raise ReconcilerError(f"{error}, that of the interrupted run; {given_up}") from None
+        return making.accepted(self.settings, secret) is not None
+
+    def _another_archive(self) -> ReconcilerError:
+        what = f"Consul does not know the token in {self.archive}, so this is not the archive that the interrupted run has made"
+        return ReconcilerError(f"{what}: put that one back, or remove {journals.path_of(self.archive)}, and another is made")
 
     def _token_that_waits_is_accepted(self) -> bool:
         waiting = making.pending(self.archive)
@@ -156,6 +183,9 @@ class Regeneration:
         place = self.place
         LocalHost().write(str(place.reset_file), b"%d\n" % index, owner=place.user, group=place.group(), mode="0600")
 
+    def _disarm(self) -> None:
+        LocalHost().remove(str(self.place.reset_file))
+
     def _stop(self) -> None:
         self._systemctl("stop")
 
@@ -176,7 +206,16 @@ class Regeneration:
             raise Incomplete(f"{' '.join(SET_UP)} ended with status {said.status}: {why}")
 
     def _bootstrap(self) -> None:
-        making.bootstrap(self.settings, self.materials(), self.archive, self.password, self.tell)
+        seen = LocalHost().read([str(self.archive)]).get(str(self.archive))
+        making.bootstrap(self.settings, self.materials(), self.archive, self.password, self.tell, seen=seen, allowed=self._allowed)
+
+    @contextmanager
+    def _allowed(self) -> Iterator[None]:
+        try:
+            self._reset()
+            yield
+        finally:
+            self._disarm()
 
     def _prove(self) -> tuple[dict[str, Any], Secret]:
         secret = within(self.archive, open_archive(self.archive, self.password))
@@ -188,6 +227,6 @@ _DOING: Final[dict[Step, str]] = {
     "stop": "stopping {place.unit}: the mesh is down from now on",
     "remove": "removing the old configuration and certificates",
     "set-up": f"running {' '.join(SET_UP)}, which takes a minute or so",
-    "bootstrap": "making the new token, and writing the archive",
+    "bootstrap": "making the new token, for which {place.reset_file} is there for a moment, and writing the archive",
     "prove": "opening the new archive, and showing its token to Consul",
 }

@@ -63,3 +63,20 @@ def reset_index(consul: Consul) -> int:
             if "uuid" not in str(rejected).lower():
                 raise
     raise Rejected(f"the ACLs of {where} were never bootstrapped, so there is nothing to reset: reconciler credentials bootstrap")
+
+
+def known_token(consul: Consul) -> JSON | None:
+    """The token that ``consul`` is asked with, as the leader knows it, without its secret; None only where it says that there is none such.
+
+    Raises a SystemFault where that cannot be told.
+    """
+    # consistent: a new leader may not have read all of its log yet
+    reply = consul.http.send("GET", "/v1/acl/token/self", query=[("expanded", "true"), ("consistent", "")], accept={401, 403})
+    text = reply.body.decode("utf-8", "replace")
+    if reply.status == 401 or (reply.status == 403 and "ACL not found" in text):
+        return None
+    if reply.status == 403:
+        raise denied(text, reply.request, consul.settings)
+    token: dict[str, JSON] = reply.json()
+    del token["SecretID"]
+    return token
