@@ -220,8 +220,8 @@ def _work(run: _Run, journal: Journal, password: Secret, held: int) -> None:
             say(f"The token is shown this once, keep it somewhere safe: {failure.secret.reveal()}")
         raise
     except ReconcilerError as failure:
-        put_right = f"when that is put right, run the same again, it goes on{_allows_another(run.place)}"
-        raise Incomplete(f"{failure}: this is not finished: {put_right}") from failure
+        unfinished = f"this is not finished: when that is put right, run the same again, it goes on{_allows_another(run.place)}"
+        raise Incomplete(f"{failure}: {unfinished}") from failure
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: this is not finished: run the same again, it goes on{_allows_another(run.place)}") from None
     making.ended()
