@@ -22,7 +22,7 @@ from reconciler.engine.situation import Situation
 from reconciler.engine.writes import NotStarted, Writes
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Plan
-from reconciler.model.errors import LockLost, OutcomeUnknown, ReconcilerError, SystemFault, Unreachable
+from reconciler.model.errors import LockLost, OutcomeUnknown, PartlyDone, ReconcilerError, SystemFault, Unreachable
 from reconciler.model.kind import Made
 from reconciler.model.outcome import Outcome
 from reconciler.model.resource import CONSUL, System
@@ -177,7 +177,7 @@ class _Run:
     def _fail(self, change: Change, fault: ReconcilerError) -> None:
         if isinstance(fault, LockLost):
             self.stopped = str(fault)
-        elif not isinstance(fault, OutcomeUnknown | Unreachable):
+        elif not isinstance(fault, OutcomeUnknown | PartlyDone | Unreachable):
             undone = self.writes.undone(change)
             self.journal.write([undone] if undone else [])
         if isinstance(fault, NotStarted):

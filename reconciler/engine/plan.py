@@ -72,7 +72,7 @@ class _Planner:
         elif live is None:
             self.decisions[address] = _create(desired, record)
         elif live.foreign:
-            self.decisions[address] = Refusal("conflict", address, live.foreign, "give it another name in the manifest")
+            self.decisions[address] = Refusal("conflict", address, live.foreign, live.remedy)
         elif record is None or not self._is_ours(record, live):
             self.decisions[address] = self._found(desired, record, live)
         else:

@@ -8,7 +8,8 @@ ReconcilerError                 1
 │   ├── Rejected                1   the system says the request is wrong
 │   ├── AlreadyExists           1   made by somebody else meanwhile
 │   ├── LostRace                1   a conditional write found another revision
-│   └── OutcomeUnknown          1   the connection was lost after sending: read again, never write again
+│   ├── OutcomeUnknown          1   the connection was lost after sending: read again, never write again
+│   └── PartlyDone              1   of several steps some were done: to be gone on with, or done again
 ├── Incomplete                  3
 │   └── LockLost                3
 ├── Locked                      4
@@ -70,6 +71,10 @@ class LostRace(SystemFault):
 
 class OutcomeUnknown(SystemFault):
     """The connection was lost after a write had been sent."""
+
+
+class PartlyDone(SystemFault):
+    """Some steps of a write were done, and what is there now is ours."""
 
 
 class Incomplete(ReconcilerError):

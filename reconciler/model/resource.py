@@ -120,11 +120,12 @@ class Live:
     for the kind only. ``witness`` changes whenever the resource's secret is rewritten and is not derived from the secret. ``dependants``
     would be lost by deleting it, which takes consent; ``hindrances`` make that impossible as long as they are there. ``occupants`` are the
     resources inside a container that is only deleted when empty.
-    ``foreign`` says why it can never be managed, such as being the node of a Consul agent. ``within`` is the resource that it lies in and that takes
-    it along when it is deleted. ``notice`` says what deleting it would do besides, losing nothing. ``outputs`` are values for those that
-    refer to it. ``stands_on`` is what the system does not let change while this stands as it is: what takes this away, or makes it let go, comes
-    first. ``can_stand_aside``: see :class:`~reconciler.model.kind.YieldingKind`. ``unsaid`` is what of it a manifest has no word for, each in words:
-    only import asks for that. ``has_labels``: its address is only what it is called here, and two addresses with one incarnation are one resource.
+    ``foreign`` says why it can never be managed, such as being the node of a Consul agent, and ``remedy`` what to do about that. ``within`` is the
+    resource that it lies in and that takes it along when it is deleted. ``notice`` says what deleting it would do besides, losing nothing.
+    ``outputs`` are values for those that refer to it. ``stands_on`` is what the system does not let change while this stands as it is: what takes
+    this away, or makes it let go, comes first. ``can_stand_aside``: see :class:`~reconciler.model.kind.YieldingKind`. ``unsaid`` is what of it a
+    manifest has no word for, each in words: only import asks for that. ``has_labels``: its address is only what it is called here, and two addresses
+    with one incarnation are one resource.
     ``raw`` is the kind's own.
     """
 
@@ -138,6 +139,7 @@ class Live:
     hindrances: tuple[Dependant, ...] = ()
     occupants: frozenset[Address] = frozenset()
     foreign: str = ""
+    remedy: str = "give it another name in the manifest"
     within: Address | None = None
     notice: str = ""
     outputs: Mapping[str, Value] = field(default_factory=dict)

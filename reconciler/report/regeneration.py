@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-from reconciler.credentials.nodes import SET_UP as NODE_SET_UP
+from reconciler.credentials.joining import SET_UP as NODE_SET_UP
 from reconciler.credentials.regeneration.journal import Step, Way
 from reconciler.credentials.regeneration.old_tokens import OldToken
 from reconciler.credentials.regeneration.place import Place

@@ -212,9 +212,12 @@ def calls(mesh):
 
 
 def test_the_whole_way(mesh):
-    service = service_token(mesh)
+    service, victim = service_token(mesh), mesh.folder / "victim"
+    victim.write_text("kept")
+    (mesh.configuration / f"{ARCHIVE}.set-up-status.new").symlink_to(victim)
     run = mesh.command(CONSUL_HTTP_TOKEN="lost", SETUP_CONSUL_TOKEN="lost")(*REGENERATE, "--yes", *mesh.options, expect=0)
     is_new(mesh, service)
+    assert victim.read_text() == "kept", "root follows no link in the service's folder"
     assert calls(mesh) == [STOP, SET_UP], "no password in what it is called with, and its questions were answered on a terminal"
     assert NEW_PASSWORD not in (mesh.folder / "calls").read_text() + run.out + run.err
     assert (mesh.home / "password").read_text() == NEW_PASSWORD

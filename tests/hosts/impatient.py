@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from reconciler.cli.main import main
-from reconciler.credentials import nodes
+from reconciler.credentials import joining
 
 if __name__ == "__main__":
-    vars(nodes)["_TO_JOIN_S"] = 1.0
+    vars(joining)["_TO_JOIN_S"] = 1.0
     sys.exit(main())

@@ -110,6 +110,11 @@ class Member:
         return self._text("calls").splitlines()
 
     @property
+    def addresses(self) -> list[str]:
+        """What its question for an address was answered with."""
+        return self._text("addresses").splitlines()
+
+    @property
     def processes(self) -> str:
         """The command lines and environments of all processes there while set-up had the password."""
         return self._text("processes")

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Stands in for service-discover on a test machine: `setup-wizard` with its prompts, on its terminal, and what it leaves. What that is lies in
 # /root/next: main.json and config.json, and the password of the archive. `mishap` there says what is to go wrong, at which stage: `fail STAGE`;
-# `hold STAGE` waits for whoever writes to the pipe `held`; `idle start` does not start the agent.
+# `kill STAGE` ends it and who called it, as a crash of the machine would; `hold STAGE` waits for whoever writes to the pipe `held`; `idle start` does
+# not start the agent. The addresses that it was told are in `addresses`.
 next=/root/next folder=/etc/zextras/service-discover
 [ "$1" != version ] || { echo 0.7.2; exit 0; }
 
@@ -12,6 +13,7 @@ mishap=$(cat $next/mishap 2>/dev/null)
 stage() {
     case $mishap in
         "fail $1") rm $next/mishap; fail "unable to go on at $1" ;;
+        "kill $1") rm $next/mishap; kill -KILL $PPID $$ ;;
         "hold $1") rm $next/mishap; echo "$1" >$next/holding; cat $next/held >/dev/null; rm $next/holding ;;
     esac
 }
@@ -24,6 +26,7 @@ printf ' %s' "$@" >>$next/calls
 stty raw -echo
 printf 'eth0 10.0.0.5/24\r\nSpecify the binding address for service discovery: '
 address=$(answer)
+echo "$address" >>$next/addresses
 case " $(hostname -I) " in *" $address "*) ;; *) fail 'invalid binding address selected' ;; esac
 stage asking
 printf '\r\nInsert the cluster credential password: '
@@ -31,6 +34,7 @@ password=$(answer)
 processes
 [ "$password" = "$(cat $next/password)" ] || fail "unable to read $folder/cluster-credentials.tar.gpg: openpgp: incorrect key"
 touch /var/lib/service-discover/consul-agent-ca.pem
+stage certificates
 install -o service-discover -g service-discover -m 0600 $next/main.json $next/config.json $folder/
 stage files
 [ "$mishap" = "idle start" ] || systemctl start service-discover || fail 'the service did not start'

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.credentials.archives import contents
 from tests.credentials.archives import write as write_archive
 from tests.hosts.members import ARCHIVE, MARK, PASSWORD, SET_UP, Members
+from tests.servers.mesh_node import CONFIG_FOLDER
 
 pytestmark = [pytest.mark.systemd, pytest.mark.envoy]
 
@@ -68,26 +70,38 @@ def test_the_nodes_get_the_archive_and_are_set_up_and_stay_what_they_are(members
 
 def test_a_wrong_password_stops_at_the_first_node_and_leaves_nothing_half_done(members: Members):
     one, two = members.machines
+    one.node.machine.write("/root/victim", "kept")
+    for link in (MARK, f"{CONFIG_FOLDER}/.{Path(MARK).name}.reconciler-new"):
+        one.node.machine.run("ln", "-s", "/root/victim", link)
     (members.run.folder / "password").write_text("another horse")
     failed = apply(members, members.manifest(), expect=3)
     assert "service-discover: error: unable to read" in failed.out and "openpgp: incorrect key\n" in failed.out
     assert "mesh-node/two (create): mesh-node/one was not applied" in failed.out and "another horse" not in failed.out + failed.err
     assert (one.calls, two.calls, two.archive()) == ([SET_UP], [], None)
     assert not one.is_set_up() and not one.node.machine.exists(MARK)
+    assert one.node.machine.read("/root/victim") == "kept", "root follows no link in the service's folder"
+    one.node.machine.run("rm", "/root/victim")
     (members.run.folder / "password").write_text(PASSWORD)
+    write_archive(members.run.folder, contents(), PASSWORD)
     apply(members, members.manifest())
-    assert one.calls == [SET_UP] * 2 and two.calls == [SET_UP] and one.is_member() and two.is_member()
+    assert one.calls == [SET_UP] * 2 and two.calls == [SET_UP] and one.archive() == (members.sealed(), "600 root:root"), "the archive there was ours"
+    assert one.is_member() and two.is_member()
 
 
-def test_a_set_up_that_fails_halfway_is_done_anew_by_the_next_run(members: Members):
+def test_a_set_up_that_fails_or_dies_halfway_is_done_anew_by_the_next_run(members: Members):
     one, two = members.machines
-    one.goes_wrong("fail files")
+    one.goes_wrong("kill certificates")
+    apply(members, members.manifest(), expect=3)
+    assert (two.calls, one.node.machine.exists(MARK), one.is_set_up()) == ([], True, False)
+    two.goes_wrong("fail certificates")
+    again = apply(members, members.manifest(), expect=3)
+    assert "mesh-node/one (not finished by an earlier run)" in again.out and one.is_set_up()
+    assert "unable to go on at certificates: service-discover setup-wizard has not come to its end: put that right, and run again" in again.out
+    two.goes_wrong("fail files")
     failed = apply(members, members.manifest(), expect=3)
-    assert "unable to go on at files: service-discover setup-wizard has not come to its end: put that right, and run again" in failed.out
-    assert two.calls == [] and not one.is_set_up()
-    again = apply(members, members.manifest())
-    assert "mesh-node/one (not finished by an earlier run)" in again.out
-    assert one.calls == [SET_UP] * 2 and two.calls == [SET_UP] and one.is_set_up() and two.is_member()
+    assert "unable to go on at files: service-discover setup-wizard has not come to its end" in failed.out and not two.is_set_up()
+    apply(members, members.manifest())
+    assert one.calls == [SET_UP] * 2 and two.calls == [SET_UP] * 3 and one.is_set_up() and two.is_member()
 
 
 def test_a_set_up_goes_on_when_the_run_was_killed_and_nobody_meddles_with_it(members: Members):
@@ -104,13 +118,22 @@ def test_a_set_up_goes_on_when_the_run_was_killed_and_nobody_meddles_with_it(mem
     assert are_members(members)
 
 
-def test_a_node_that_does_not_come_back_stops_the_run(members: Members):
+def test_a_node_that_does_not_come_back_stops_the_run_and_loses_nothing(members: Members, free_port):
     one, two = members.machines
     one.goes_wrong("idle start")
-    failed = apply(members, members.manifest(), expect=3, program=IMPATIENT)
-    assert "it was set up, and has not come back as a member within 1 s: " in failed.out
-    assert "mesh-node/two (create): mesh-node/one was not applied" in failed.out and two.calls == []
+    for _ in range(2):
+        failed = apply(members, members.manifest(), expect=3, program=IMPATIENT)
+        assert "it was set up, and has not come back as a member within 1 s: the unit service-discover is " in failed.out
+        assert "mesh-node/two (create): mesh-node/one was not applied" in failed.out and two.calls == []
+        assert one.calls == [SET_UP] and one.node.machine.exists(f"{CONFIG_FOLDER}/main.json"), "set-up says that it has done all its work"
+
     one.node.machine.run("systemctl", "start", "service-discover")
+    one.node.machine.run("sh", "-c", f"sed -i 2s/0/1/ {MARK}")
+    manifest = members.manifest()
+    manifest["hosts"]["one"]["consul"] = f"127.0.0.1:{free_port}"
+    unknown = apply(members, manifest, expect=3, program=IMPATIENT)
+    assert "its set-up has not come to its end, and it cannot be told whether it is a member: " in unknown.out
+    assert "if it is none, systemctl stop service-discover there, and run again, it is done anew" in unknown.out
     apply(members, members.manifest())
     assert are_members(members), "what was put right by hand is not done again"
 
@@ -122,7 +145,8 @@ def test_what_is_refused_before_anything_is_written(members: Members, free_port)
     del manifest["mesh_credentials"]["cluster"]["password"]
     refused = apply(members, manifest, expect=5).out
     assert (
-        "× mesh-node/one: one is to be the first instance of the mesh, and is not set up: it makes the mesh that everything is recorded in" in refused
+        "× mesh-node/one: one is to be the first instance of the mesh, and is not set up: Consul answers, so there is a mesh already: leave out"
+        in refused
     )
     assert "× mesh-node/two: two is not set up, which takes the archive's password: write password:" in refused
     assert "× mesh-node/two: two has no program service-discover: install" in refused

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.credentials import nodes
+from reconciler.credentials import joining, nodes
+from reconciler.credentials.node import ARCHIVE
 from reconciler.credentials.opening import read_sealed
 from reconciler.credentials.regeneration import journal as journals
 from reconciler.credentials.regeneration.journal import Journal
@@ -34,9 +35,12 @@ def addresses(others: Sequence[Other]) -> Mapping[str, str]:
     """What their agents bind to, by label; asked while it is known there. Raises ReconcilerError for what could not be set up again."""
     found: dict[str, str] = {}
     for other in others:
-        if not nodes.look(other.host).has_program:
+        state = nodes.look(other.host)
+        if not state.has_program:
             raise ReconcilerError(f"{other.label} has no program {nodes.PROGRAM}: install it there, or leave the node out")
-        found[other.label] = other.address or nodes.own_address(other.host)
+        if state.archive is not None and state.archive.special:
+            raise ReconcilerError(f"{other.label} has {state.archive.special} in the archive's place: remove {ARCHIVE} there, or leave the node out")
+        found[other.label] = other.address or nodes.own_address(other.label, state)
     return found
 
 
@@ -47,6 +51,6 @@ def renew(others: Sequence[Other], archive: Path, journal: Journal, password: Se
         if other.label in journal.nodes_done:
             continue
         tell(f"node {number} of {len(others)}: setting {other.label} up again, which takes a minute or so")
-        address = journal.addresses.get(other.label) or other.address or nodes.own_address(other.host)
-        nodes.renew(other.host, sealed, address, password)
+        address = journal.addresses[other.label]
+        joining.renew(other.host, sealed, address, password)
         journal = journals.noted_node(archive, journal, other.label)

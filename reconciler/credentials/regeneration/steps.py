@@ -40,7 +40,12 @@ _TO_ASK_S: Final = 60.0
 _TO_SET_UP_S: Final = 600.0
 _TO_LEAD_S: Final = 90.0
 
-_NOTES_ITS_END: Final = '"$@"; status=$?; echo "$status" >"$0.new" && mv "$0.new" "$0"; exit "$status"'
+_NOTES_ITS_END: Final = r"""
+"$@"; status=$?
+rm -f -- "$0.new"; set -C  # the folder may be the service's own: nothing in it is followed
+echo "$status" >"$0.new" && mv -fT -- "$0.new" "$0"
+exit "$status"
+"""
 """For a shell that outlives this process: how set-up ended, even if nobody waits for it any more."""
 
 

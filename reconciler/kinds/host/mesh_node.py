@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from reconciler.credentials import nodes
+from reconciler.credentials import joining, nodes
+from reconciler.credentials.node import ARCHIVE
 from reconciler.credentials.nodes import NodeState
 from reconciler.credentials.opening import read_sealed
 from reconciler.credentials.sources import digest_of
@@ -20,7 +21,7 @@ from reconciler.kinds.host._machine import OnMachine
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import MeshNode
 from reconciler.model.address import Address
-from reconciler.model.errors import AlreadyExists, LostRace, ReconcilerError, Rejected
+from reconciler.model.errors import AlreadyExists, LostRace, OutcomeUnknown, PartlyDone, ReconcilerError, Rejected, SystemFault, Unreachable
 from reconciler.model.kind import FieldRules, Finding, Made, Order, Permission, Wanted
 from reconciler.model.record import Record, State
 from reconciler.model.resource import Desired, Live, OnRemoval, System
@@ -76,26 +77,19 @@ class MeshNodes(OnMachine):
         return [_live(want, state) for want in wanted if not _is_absent(want, state)]
 
     def findings(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Finding]:
-        """What keeps a machine from being set up."""
+        """What keeps a machine from being set up, and its archive from being compared."""
         state = nodes.told(facts)
-        if state.is_set_up and not state.is_unfinished:
-            return
         for want in wanted:
-            if want.desired is None:
-                continue
-            host = want.address.segments[0]
-            if want.desired.entry.node.first_instance:
-                yield Finding(want.address, f"{host} is to be the first instance of the mesh, and is not set up", _ABOUT_THE_FIRST)
-            if "password" not in want.desired.fields:
-                remedy = "write password: under mesh_credentials.cluster"
-                yield Finding(want.address, f"{host} is not set up, which takes the archive's password", remedy)
-            if not state.has_program:
-                yield Finding(want.address, f"{host} has no program {nodes.PROGRAM}", "install service-discover-agent or -server there")
+            if want.desired is not None:
+                host = want.address.segments[0]
+                lacking = [] if state.is_set_up else _lacking(want.desired, state)
+                for what, what_to_do in [*_unreadable(state), *lacking]:
+                    yield Finding(want.address, f"{host} {what}", what_to_do)
 
     def create(self, system: Host, order: Order) -> Made:
         """The archive, and set-up; what an interrupted run of ours has left of that is removed before."""
         state = nodes.look(system)
-        if state.is_set_up and not state.is_unfinished:
+        if state.is_set_up:
             raise AlreadyExists(f"{system.name} was set up by somebody else meanwhile: run again")
         assert order.desired is not None
         if state.archive is not None and state.digest not in _known(order.desired.entry.file, order.record):
@@ -107,7 +101,7 @@ class MeshNodes(OnMachine):
         state = nodes.look(system)
         if order.live is not None and state.digest != (order.live.fields.get("archive") or ""):
             raise LostRace(f"{system.name} has another archive meanwhile: run again")
-        if not state.is_set_up and ("set_up",) not in order.changed:
+        if not state.has_configuration and ("set_up",) not in order.changed:
             raise LostRace(f"{system.name} is not set up any more: run again")
         return _make(system, order, state)
 
@@ -119,10 +113,29 @@ class MeshNodes(OnMachine):
 
 KIND = MeshNodes()
 
-_ABOUT_THE_FIRST = (
-    "it makes the mesh that everything is recorded in, so no apply sets it up: run service-discover setup-wizard --first-instance on it first;"
-    " if it is to join the mesh that Consul answers for, leave out first_instance"
-)
+
+def _unreadable(state: NodeState) -> Iterable[tuple[str, str]]:
+    archive = state.archive
+    if archive is not None and archive.content is None and not archive.special:
+        is_denied = "may not be read" in archive.why
+        remedy = "log in as root, or write sudo: true under hosts" if is_denied else f"remove {ARCHIVE} there"
+        yield f"has an archive that cannot be compared: {archive.why}", remedy
+
+
+def _lacking(desired: Desired, state: NodeState) -> Iterable[tuple[str, str]]:
+    """What keeps a machine from being set up, and what to do about it."""
+    node: MeshNode = desired.entry.node
+    if node.first_instance and state.mark is None:
+        remedy = "Consul answers, so there is a mesh already: leave out first_instance to let it join that"
+        yield "is to be the first instance of the mesh, and is not set up", remedy
+    if "password" not in desired.fields:
+        yield "is not set up, which takes the archive's password", "write password: under mesh_credentials.cluster"
+    if not state.has_program:
+        yield f"has no program {nodes.PROGRAM}", "install service-discover-agent or -server there"
+    elif not state.has_folder:
+        yield f"has no folder {nodes.FOLDER}", "install service-discover-agent or -server there again"
+    if node.address is None and state.lacks_of_address:
+        yield f"has {state.lacks_of_address}", "write address: into its entry"
 
 
 def _known(want_file: Path | None, record: Record | None) -> set[Value]:
@@ -134,32 +147,45 @@ def _known(want_file: Path | None, record: Record | None) -> set[Value]:
 
 
 def _is_absent(want: Wanted, state: NodeState) -> bool:
-    if state.is_unfinished:
+    if state.mark is not None:
         return want.record is not None and want.record.state is State.CLAIMING
     file = want.desired.entry.file if want.desired is not None else None
-    return not state.is_set_up and (state.archive is None or state.digest in _known(file, want.record))
+    return not state.has_configuration and (state.archive is None or state.digest in _known(file, want.record))
 
 
 def _live(want: Wanted, state: NodeState) -> Live:
     archive = state.archive
-    fields: dict[str, Value] = {"set_up": state.is_set_up and not state.is_unfinished}
+    fields: dict[str, Value] = {"set_up": state.is_set_up}
     if archive is not None:
         fields |= {"archive": state.digest if archive.content is not None else Hidden(archive.why), "access": state.access}
-    return Live(want.address, fields, foreign=f"has {archive.special} in the archive's place" if archive is not None and archive.special else "")
+    foreign = f"has {archive.special} in the archive's place" if archive is not None and archive.special else ""
+    return Live(want.address, fields, foreign=foreign, remedy=f"remove {ARCHIVE} there")
 
 
 def _make(system: Host, order: Order, state: NodeState) -> Made:
+    """The archive where it differs, and set-up where there was none; all that can be told is refused before anything is written."""
     assert order.desired is not None
     sealed = read_sealed(order.desired.entry.file)
-    if digest_of(sealed) != order.fields["archive"]:
+    archive = digest_of(sealed)
+    if archive != order.fields["archive"]:
         raise LostRace(f"{order.desired.entry.file} was written by somebody else meanwhile: run again")
-    is_left_alone = state.is_set_up and not state.is_unfinished
-    address = "" if is_left_alone else str(order.fields.get("address") or nodes.own_address(system))
-    if nodes.differs(state.archive, sealed):
-        nodes.put_archive(system, sealed, seen=state.archive)
-    if not is_left_alone:
-        password = order.fields.get("password")
+    password, address = order.fields.get("password"), ""
+    if not state.is_set_up:
+        address = str(order.fields.get("address") or nodes.own_address(system.name, state))
         if not isinstance(password, Secret):
             raise Rejected(f"{system.name} is not set up, and the archive's password is not known")
-        nodes.bring_in(system, address, password, is_unfinished=state.is_unfinished)
+        joining.demand_typable(system.name, password)
+    is_written = bool(nodes.differs(state.archive, sealed))
+    if is_written:
+        nodes.put_archive(system, sealed, seen=state.archive)
+    if isinstance(password, Secret) and not state.is_set_up:
+        try:
+            joining.bring_in(system, archive, address, password, is_unfinished=state.mark is not None)
+        except (OutcomeUnknown, PartlyDone, Unreachable):
+            raise
+        except SystemFault as fault:
+            if not is_written:
+                raise
+            # the archive there is ours: without the claim, the next run would take it for somebody else's
+            raise PartlyDone(str(fault)) from fault
     return Made(None)
