@@ -7,7 +7,7 @@
 ``environment``        what a program under test gets as its environment: PATH, HOME, the ``consul`` server; add ``**postgres18.environment``
 ``manifest_name``      a manifest name that no other test uses
 ``free_port``          a port on loopback that nobody listens on
-``gateway_host``       a Debian with systemd and sshd of its own; the same one for all tests of a worker, so leave it as it was found
+``gateway_host``       a Debian with systemd and sshd of its own; the same one for all tests of a worker, so it fails if it is not left as found
 ``second_gateway_host`` another one
 ``mesh``               a Consul server, wiped before the test, that hosts can join and that serves xDS
 ``gateway_node``       ``gateway_host`` as a node of that mesh, with a Consul agent, ``consul`` and ``envoy``; nothing is registered at it
@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,13 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.servers.consul import ConsulServer
+    from tests.servers.lending import Lending
     from tests.servers.machine import Machine
     from tests.servers.mesh_node import MeshNode
     from tests.servers.postgres import PostgresServer
 
 _numbers = itertools.count(1)
+_failed = pytest.StashKey[bool]()
 
 
 def pytest_configure() -> None:
@@ -47,6 +49,15 @@ def pytest_configure() -> None:
 def pytest_report_header() -> str:
     """Without a seed a failure could not be repeated."""
     return f"PAIRS_SEED={os.environ['PAIRS_SEED']}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test that failed has left is not looked at: it gets no machine back."""
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
 
 
 # how long an example takes says how busy the machine is, and nothing of the program
@@ -139,7 +150,7 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
-def _machine() -> Iterator[Machine]:
+def _machine() -> Machine:
     from tests.servers import envoy
     from tests.servers.consul import binary as consul_binary
     from tests.servers.machine import Machine, why_not
@@ -150,20 +161,41 @@ def _machine() -> Iterator[Machine]:
         programs = {"consul": consul_binary(), "envoy": envoy.find()}
     except envoy.NoEnvoy as no_envoy:
         pytest.skip(str(no_envoy))
-    with Machine(programs=programs) as machine:
+    return Machine(programs=programs).start()
+
+
+@pytest.fixture(scope="session")
+def host_of_this_worker(no_settings_of_the_developer: None) -> Iterator[Lending]:
+    """One host for all tests of a worker; ask for ``gateway_host`` or ``gateway_node``."""
+    from tests.servers.lending import Lending
+
+    lending = Lending(_machine)
+    yield lending
+    lending.end()
+
+
+@pytest.fixture(scope="session")
+def second_host_of_this_worker(no_settings_of_the_developer: None) -> Iterator[Lending]:
+    """Another one; ask for ``second_gateway_host`` or ``second_gateway_node``."""
+    from tests.servers.lending import Lending
+
+    lending = Lending(_machine)
+    yield lending
+    lending.end()
+
+
+@pytest.fixture
+def gateway_host(request: pytest.FixtureRequest, host_of_this_worker: Lending) -> Iterator[Machine]:
+    """A host with systemd and sshd."""
+    with host_of_this_worker.lent(lambda: _failed in request.node.stash) as machine:
         yield machine
 
 
-@pytest.fixture(scope="session")
-def gateway_host(no_settings_of_the_developer: None) -> Iterator[Machine]:
-    """A host with systemd and sshd, for all tests of a worker."""
-    yield from _machine()
-
-
-@pytest.fixture(scope="session")
-def second_gateway_host(no_settings_of_the_developer: None) -> Iterator[Machine]:
-    """Another host with systemd and sshd, for all tests of a worker."""
-    yield from _machine()
+@pytest.fixture
+def second_gateway_host(request: pytest.FixtureRequest, second_host_of_this_worker: Lending) -> Iterator[Machine]:
+    """Another host with systemd and sshd."""
+    with second_host_of_this_worker.lent(lambda: _failed in request.node.stash) as machine:
+        yield machine
 
 
 @pytest.fixture(scope="session")
@@ -175,48 +207,23 @@ def mesh_of_this_worker(no_settings_of_the_developer: None) -> Iterator[ConsulSe
         yield server
 
 
-@pytest.fixture(scope="session")
-def nodes_of_this_worker() -> list[MeshNode]:
-    """The hosts that have joined the mesh so far."""
-    return []
-
-
-@pytest.fixture(scope="session")
-def gateway_node_of_this_worker(gateway_host: Machine, mesh_of_this_worker: ConsulServer, nodes_of_this_worker: list[MeshNode]) -> MeshNode:
-    """One agent for all tests of a worker; ask for ``gateway_node``."""
-    from tests.servers.mesh_node import MeshNode
-
-    nodes_of_this_worker.append(MeshNode(gateway_host, mesh_of_this_worker).join())
-    return nodes_of_this_worker[-1]
-
-
-@pytest.fixture(scope="session")
-def second_gateway_node_of_this_worker(
-    second_gateway_host: Machine, mesh_of_this_worker: ConsulServer, nodes_of_this_worker: list[MeshNode]
-) -> MeshNode:
-    """One agent for all tests of a worker; ask for ``second_gateway_node``."""
-    from tests.servers.mesh_node import MeshNode
-
-    nodes_of_this_worker.append(MeshNode(second_gateway_host, mesh_of_this_worker).join())
-    return nodes_of_this_worker[-1]
-
-
 @pytest.fixture
-def mesh(mesh_of_this_worker: ConsulServer, nodes_of_this_worker: list[MeshNode]) -> ConsulServer:
+def mesh(mesh_of_this_worker: ConsulServer, host_of_this_worker: Lending, second_host_of_this_worker: Lending) -> ConsulServer:
     """A real Consul with nothing in it but the nodes that have joined, and nothing registered at those."""
-    for node in nodes_of_this_worker:
-        node.wipe()
+    for lending in (host_of_this_worker, second_host_of_this_worker):
+        if lending.node is not None:
+            lending.node.wipe()
     mesh_of_this_worker.wipe()
     return mesh_of_this_worker
 
 
 @pytest.fixture
-def gateway_node(gateway_node_of_this_worker: MeshNode, mesh: ConsulServer) -> MeshNode:
+def gateway_node(mesh: ConsulServer, gateway_host: Machine, host_of_this_worker: Lending) -> MeshNode:
     """A host with a Consul agent at which nothing is registered."""
-    return gateway_node_of_this_worker
+    return host_of_this_worker.joined(mesh)
 
 
 @pytest.fixture
-def second_gateway_node(second_gateway_node_of_this_worker: MeshNode, mesh: ConsulServer) -> MeshNode:
+def second_gateway_node(mesh: ConsulServer, second_gateway_host: Machine, second_host_of_this_worker: Lending) -> MeshNode:
     """Another host with a Consul agent at which nothing is registered."""
-    return second_gateway_node_of_this_worker
+    return second_host_of_this_worker.joined(mesh)

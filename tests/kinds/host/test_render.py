@@ -93,5 +93,5 @@ def test_the_script_makes_the_host_so_and_running_it_again_puts_it_right(rendere
     assert gateway_host.read("/etc/rendered note") == "it's here\n"
 
     gateway_host.run("systemctl", "disable", "--now", "rendered-gateway")
-    gateway_host.run("rm", "-rf", UNIT, "/etc/rendered note", "/etc/carbonio/rendered-gateway", "/root/out")
+    gateway_host.run("rm", "-rf", UNIT, "/etc/rendered note", "/etc/carbonio", "/root/out")
     gateway_host.run("userdel", "rendered-gateway")

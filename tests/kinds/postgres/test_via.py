@@ -12,11 +12,12 @@ import pytest
 from reconciler.engine.connections import Connections
 from reconciler.manifest.loading import load
 from reconciler.model.errors import AccessDenied, ReconcilerError, Rejected, SystemFault
+from tests.servers.lending import Lending
 from tests.servers.machine import Machine
 from tests.servers.postgres import installation
 from tests.servers.ssh import ssh_config
 
-_SET_UP = """
+_START = """
 bin=$1
 useradd --system --no-create-home postgres
 mkdir -p /var/lib/pg /var/run/postgresql && chown postgres: /var/lib/pg /var/run/postgresql
@@ -29,19 +30,29 @@ as $bin/pg_ctl -D data -w -l log start >/dev/null
 as $bin/psql -h /var/run/postgresql -U postgres -qc "ALTER ROLE postgres PASSWORD 'over-tcp'"
 as $bin/psql -h /var/run/postgresql -U postgres -qc "CREATE ROLE root LOGIN SUPERUSER"
 """
+_UNDO = """
+setpriv --reuid=postgres --regid=postgres --clear-groups /opt/pg/*/*/bin/pg_ctl -D /var/lib/pg/data -m immediate -w stop >/dev/null
+userdel postgres
+rm -rf /var/lib/pg /opt/pg /var/run/postgresql
+"""
 
 
 @pytest.fixture(scope="module")
-def database_node(gateway_host: Machine) -> Iterator[Machine]:
+def database_node(host_of_this_worker: Lending) -> Iterator[Machine]:
     """A machine whose Postgres listens on its own loopback and on a socket, where only peers get in."""
-    gateway_host.run("mkdir", "/opt/pg")
+    with host_of_this_worker.lent() as machine:
+        _set_up(machine)
+        yield machine
+        machine.run("sh", "-c", _UNDO)
+
+
+def _set_up(machine: Machine) -> None:
+    machine.run("mkdir", "/opt/pg")
     programs = installation(16)
     parts = [f"{programs.parent.name}/{programs.name}", f"{programs.parent.name}.libs"]
     packed = subprocess.run(["tar", "-C", programs.parents[1], "-cf", "-", *parts], capture_output=True, check=True).stdout
-    subprocess.run(["nsenter", f"--target={gateway_host.pid}", "--mount", "--", "tar", "-C", "/opt/pg", "-xf", "-"], input=packed, check=True)
-    gateway_host.run("sh", "-ec", _SET_UP, "sh", f"/opt/pg/{parts[0]}/bin")
-    yield gateway_host
-    gateway_host.run("sh", "-c", "kill -INT $(head -n 1 /var/lib/pg/data/postmaster.pid)")
+    subprocess.run(["nsenter", f"--target={machine.pid}", "--mount", "--", "tar", "-C", "/opt/pg", "-xf", "-"], input=packed, check=True)
+    machine.run("sh", "-ec", _START, "sh", f"/opt/pg/{parts[0]}/bin")
 
 
 @pytest.fixture
