@@ -63,13 +63,11 @@ class _Run:
     def run(self) -> Outcome:
         try:
             self._stand_aside()
-            while not self.schedule.is_done and not self._ends_early():
-                self._start(self.schedule.ready())
-                self._collect()
-            while self.running:
-                self._collect()
-            self._stand_again()
+            self._carry_out()
             self._delete_superseded()
+            self.schedule.let_go()
+            self._carry_out()
+            self._stand_again()
             self._ends_early()
         except LockLost as lost:
             self.stopped = str(lost)
@@ -79,6 +77,13 @@ class _Run:
         # What was in flight when the lock was lost may have been written; its record may not be, and the next run finds the claim.
         self.schedule.abandon(self.stopped)
         return Outcome(self.schedule.results(), stopped=self.stopped, interrupted=self.stopped == "interrupted")
+
+    def _carry_out(self) -> None:
+        while not self.schedule.is_done and not self._ends_early():
+            self._start(self.schedule.ready())
+            self._collect()
+        while self.running:
+            self._collect()
 
     def _stand_aside(self) -> None:
         for change in self.plan.changes:
@@ -191,7 +196,7 @@ class _Run:
         return sorted(a for a in unreadable if change.address in self.writes.referred_to_by(a))
 
     def _delete_superseded(self) -> None:
-        """Last of all: what replacements left behind, once everything that used it has moved over, units that read its file included."""
+        """What replacements left behind, once everything that used it has moved over, units that read its file included."""
         replaced = [c for c in self.plan.changes if c.deletes_superseded and c.action is not Action.DELETE]
         users_of = self.writes.users_of(c.address for c in replaced)
         for change in replaced:

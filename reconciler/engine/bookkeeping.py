@@ -23,7 +23,7 @@ class Bookkeeping:
     def claim(self, change: Change, witness: JSON = None) -> Record:
         """Before creating: what is about to be made. A replacement also notes what it will leave behind."""
         return replace(
-            self._record(change), state=State.CLAIMING, origin=Origin.CREATED, incarnation=None, witness=witness, superseded=change.deletes_superseded
+            self._record(change, change.deletes_superseded), state=State.CLAIMING, origin=Origin.CREATED, incarnation=None, witness=witness
         )
 
     def taking_over(self, change: Change) -> Record:
@@ -39,13 +39,8 @@ class Bookkeeping:
     def adopted(self, change: Change) -> Record:
         """What exists and is now ours."""
         assert change.live is not None
-        return replace(
-            self._record(change),
-            origin=Origin.ADOPTED,
-            incarnation=incarnation(change.live),
-            witness=change.live.witness,
-            superseded=change.deletes_superseded,
-        )
+        record = self._record(change, change.deletes_superseded)
+        return replace(record, origin=Origin.ADOPTED, incarnation=incarnation(change.live), witness=change.live.witness)
 
     def made(self, change: Change, made: Made) -> Record:
         """After creating, replacing or updating."""
@@ -55,21 +50,26 @@ class Bookkeeping:
         if change.action is Action.ADOPT:
             origin = Origin.ADOPTED
         left = tuple(s for s in change.deletes_superseded if s != made.incarnation)
-        return replace(self._record(change), origin=origin, incarnation=made.incarnation, witness=made.witness, superseded=left)
+        return replace(self._record(change, left), origin=origin, incarnation=made.incarnation, witness=made.witness)
 
     def confirmed(self, change: Change) -> Record:
         """Nothing was written to the resource: only what we remember of it changes."""
         assert change.live is not None and change.record is not None
         known = change.record.incarnation if change.record.state is State.OWNED else incarnation(change.live)
-        return replace(
-            self._record(change), origin=change.record.origin, incarnation=known, witness=change.live.witness, superseded=change.deletes_superseded
-        )
+        record = self._record(change, change.deletes_superseded)
+        return replace(record, origin=change.record.origin, incarnation=known, witness=change.live.witness)
 
-    def without_superseded(self, record: Record) -> Record:
+    def without_superseded(self, change: Change, record: Record) -> Record:
         """After what replacements left behind has been deleted."""
-        return replace(record, superseded=(), run=self.run)
+        return replace(record, superseded=(), needs=self._needs(change, ()), run=self.run)
 
-    def _record(self, change: Change) -> Record:
+    def _needs(self, change: Change, superseded: tuple[str, ...]) -> tuple[str, ...]:
+        """The keys of what it needs; as long as a replacement has left something behind, of what that needs as well."""
+        assert change.desired is not None
+        now = {self.situation.keys[a] for a in change.desired.needs if a in self.situation.keys}
+        return tuple(sorted(now.union(change.record.needs if superseded and change.record else ())))
+
+    def _record(self, change: Change, superseded: tuple[str, ...]) -> Record:
         desired = change.desired
         assert desired is not None
         system_identity = self.situation.systems[desired.system]
@@ -87,8 +87,8 @@ class Bookkeeping:
             witness=None,
             on_removal=desired.on_removal,
             protect=desired.protect,
-            needs=tuple(sorted(self.situation.keys[a] for a in desired.needs if a in self.situation.keys)),
-            superseded=(),
+            needs=self._needs(change, superseded),
+            superseded=superseded,
             run=self.run,
             written=datetime.now(UTC).isoformat(timespec="seconds"),
         )

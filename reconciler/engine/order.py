@@ -38,7 +38,7 @@ def edges_of(changes: Mapping[Address, Change], situation: Situation) -> dict[Ad
 
 def _gone_last(changes: Mapping[Address, Change], edges: dict[Address, set[Address]]) -> None:
     """Nothing waits for the records of what is gone already or goes along; what goes along waits for what takes it."""
-    gone = {a for a, c in changes.items() if c.action is Action.FORGET and c.live is None}
+    gone = {a for a, c in changes.items() if c.action is Action.FORGET and c.live is None and not c.deletes_superseded}
     for waited_for in edges.values():
         waited_for.difference_update(gone)
     for address, change in changes.items():
@@ -158,6 +158,20 @@ def awaited_removals(changes: Mapping[Address, Change], edges: Mapping[Address, 
             found.add(address)
             waiting.extend(edges[address])
     return found
+
+
+def last_removals(changes: Mapping[Address, Change], edges: Mapping[Address, Collection[Address]], early: Collection[Address]) -> frozenset[Address]:
+    """The deletions of what is needed by what replacements leave behind, which goes when everything else is done; and what waits for them.
+
+    ``early`` are the removals that something else waits for, which cannot wait so long.
+    """
+    replaced = {a for a, c in changes.items() if c.deletes_superseded and c.action is not Action.DELETE}
+    waiting: dict[Address, set[Address]] = {}
+    for address, first in edges.items():
+        for other in first:
+            waiting.setdefault(other, set()).add(address)
+    needed = {a for a, c in changes.items() if c.action is Action.DELETE and a not in early and replaced.intersection(edges[a])}
+    return closure(needed, lambda a: waiting.get(a, ()))
 
 
 def _let_go(change: Change) -> set[Address]:

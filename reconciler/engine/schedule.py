@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from reconciler.engine.order import REMOVALS, awaited_removals
+from reconciler.engine.order import REMOVALS, awaited_removals, last_removals
 from reconciler.model.address import Address
 from reconciler.model.change import Change
 from reconciler.model.outcome import ChangeOutcome, Status
@@ -31,28 +31,35 @@ class Schedule:
         self._running: dict[Address, tuple[Change, float]] = {}
         self._results: dict[Address, ChangeOutcome] = {}
         self._progress = progress
-        self._early = awaited_removals(self._waiting, {a: c.waits_for for a, c in self._waiting.items()})
+        edges = {a: c.waits_for for a, c in self._waiting.items()}
+        self._early = awaited_removals(self._waiting, edges)
+        self._held = last_removals(self._waiting, edges, self._early)
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is waiting or running."""
-        return not self._waiting and not self._running
+        """Whether nothing is running, nor waiting but what is held back until :meth:`let_go`."""
+        return not self._running and self._waiting.keys() <= self._held
 
     def ready(self) -> list[Change]:
         """What may start now, by address. Whatever waits for something that failed is ended first, as not attempted.
 
         Creates and updates come before deletes, but for those that they wait for: what a delete would take away may still be in use by what is
-        being changed.
+        being changed. What a replacement leaves behind is still in use until the end.
         """
         self._skip_blocked()
-        building = [c for c in self._waiting.values() if c.action not in REMOVALS or c.address in self._early]
+        waiting = [c for c in self._waiting.values() if c.address not in self._held]
+        building = [c for c in waiting if c.action not in REMOVALS or c.address in self._early]
         busy = any(c.action not in REMOVALS or c.address in self._early for c, _ in self._running.values())
-        candidates = building or ([] if busy else list(self._waiting.values()))
+        candidates = building or ([] if busy else waiting)
         found = sorted((c for c in candidates if not any(a in self._waiting or a in self._running for a in c.waits_for)), key=lambda c: c.address)
-        if not found and self._waiting and not self._running:
-            for change in list(self._waiting.values()):
+        if not found and not self.is_done and not self._running:
+            for change in waiting:
                 self.give_up(change, "it waits for what waits for it, which is a mistake in reconciler")
         return found
+
+    def let_go(self) -> None:
+        """What replacements left behind is deleted, or that has failed and the replacement with it: what they needed may go, or never will."""
+        self._held = frozenset()
 
     def renew(self, change: Change) -> None:
         """What waits is to be written against another revision."""

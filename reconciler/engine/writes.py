@@ -193,7 +193,7 @@ class Writes:
         for old in record.superseded:
             self._lock.demand()
             kind.delete_superseded(self._connections.of(change.system or CONSUL), old)
-        return Entry(change.address, (), None if change.action is Action.FORGET else self._books.without_superseded(record))
+        return Entry(change.address, (), None if change.action is Action.FORGET else self._books.without_superseded(change, record))
 
     def _made_earlier(self, change: Change, kind: DirectKind, exists: AlreadyExists) -> Made:
         """What exists is ours when it is what the claim of an earlier, interrupted run said."""

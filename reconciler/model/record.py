@@ -32,7 +32,7 @@ class Record:
     ``address`` names the server or host as the manifest does now, or by the system's identity when it names none. ``specification`` is the
     last-applied one without secrets (texts over 4 KiB as :class:`~reconciler.model.value.Digest`). ``needs`` are keys of records.
     ``key`` is the KV key it is stored under, ``created_index`` and ``modify_index`` are that key's. ``witness`` is that of the live resource
-    at our last write. ``superseded`` are incarnations that are still to be deleted.
+    at our last write. ``superseded`` are incarnations that are still to be deleted; as long as there are any, what they need is in ``needs`` too.
     """
 
     key: str

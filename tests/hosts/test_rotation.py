@@ -67,6 +67,10 @@ class Rotating:
         """The tokens that there are, by accessor, each with the index at which it was made."""
         return {t["AccessorID"]: t["CreateIndex"] for t in self.gateways.node.server.get("/v1/acl/tokens") if t["Description"] == NAME}
 
+    def policies(self, accessor: str) -> list[str]:
+        """What a token may do, as long as these policies are there."""
+        return [policy["Name"] for policy in self.gateways.node.server.get(f"/v1/acl/token/{accessor}")["Policies"]]
+
     def process(self) -> str:
         """The unit's process."""
         return self.user.machine.run("systemctl", "show", "--property=MainPID", "--value", UNIT).stdout.strip()
@@ -174,13 +178,20 @@ def test_nobody_who_uses_the_file_is_refused_while_its_token_is_rotated(rotating
 
 
 def test_the_old_token_stays_while_a_unit_that_has_read_it_cannot_be_started_again(rotating: Rotating) -> None:
-    """Also when its files are rewritten and recorded already, when a part is asked for, and when it is another label's token that comes after it."""
+    """Also when its files are rewritten and recorded already, when a part is asked for, and when it is another label's token that comes after it.
+
+    With it stays the policy that it alone has, whose entry is gone.
+    """
     (old,) = rotating.tokens()
     rotating.restart_is_refused(refused=True)
     rotating.rotate()
+    policies = rotating.manifest["mesh_credentials"]["policies"]
+    policies["another"] = policies.pop(NAME)
+    rotating.manifest["mesh_credentials"]["tokens"][NAME]["policies"] = ["another"]
     for options in ([], [], ["--target", f"acl-token/{NAME}"]):
         run = rotating.run(*options)
         assert run.code == 3, run
+        assert rotating.policies(old) == [NAME], run
         assert f"the old one was kept, because systemd-unit/gateway/{UNIT} does not certainly use the new one" in run.output
         assert len(rotating.tokens()) == 2 and old in rotating.tokens()
     shown = rotating.gateways.run("owned", "show", f"acl-token/{NAME}", rotating.gateways.write(rotating.manifest), expect=0).out
@@ -190,6 +201,7 @@ def test_the_old_token_stays_while_a_unit_that_has_read_it_cannot_be_started_aga
     rotating.restart_is_refused(refused=False)
     rotating.finish()
     assert old not in rotating.tokens()
+    assert {one["Name"] for one in rotating.gateways.node.server.get("/v1/acl/policies")}.isdisjoint({NAME})
 
     (old,) = rotating.tokens()
     rotating.restart_is_refused(refused=True)

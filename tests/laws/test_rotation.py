@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from reconciler.model.change import Action
+from reconciler.model.outcome import Status
 
-from .test_laws import change_of
+# Postgres has nothing to do with it
+pytestmark = pytest.mark.parametrize("populated_mesh", [18], ids=["postgres18"], indirect=True, scope="session")
 
 
 @pytest.fixture
@@ -29,6 +31,7 @@ def applied(mesh, path):
     """A mesh in which the token is at its first rotation."""
     mesh.apply_all(manifest(path))
     yield mesh
+    path.parent.chmod(0o700)
     mesh.destroy(manifest(path))
     assert mesh.token("rotation") is None
     assert not path.exists()
@@ -144,23 +147,30 @@ def test_a_token_under_another_label_elsewhere_belongs_to_that_manifest(applied,
     assert applied.everything() == before
 
 
-def test_the_old_token_is_kept_while_its_file_cannot_be_moved_over(applied, path):
+def test_the_old_token_is_kept_with_all_that_it_needs_while_its_file_cannot_be_moved_over(applied, path):
+    """In the run that rotates it and takes its policy and its role away, and in the next one, to which only the record tells what it needs."""
+    rules = {"rules": {"key_prefix": {"r/": "read"}}}
+    before = manifest(path, roles=["rotation"])
+    before["mesh_credentials"] |= {"policies": {"rotation": rules, "of-role": rules}, "roles": {"rotation": {"policies": ["of-role"]}}}
+    applied.apply_all(before)
     (old,) = tokens(applied)
-    path.unlink()
-    path.mkdir()  # nothing can be written over a folder
-    planned, outcome = applied.apply(manifest(path, rotation=1))
-    path.rmdir()
-    if outcome is None:
-        assert change_of(planned, _Specimen(path)) is None
-        applied.apply_all(manifest(path))
-        return
-    assert not outcome.complete
-    assert old["AccessorID"] in {t["AccessorID"] for t in tokens(applied)}
-    applied.apply_all(manifest(path, rotation=1))
-    assert [t["AccessorID"] for t in tokens(applied)] != [old["AccessorID"]]
-    assert applied.plan(manifest(path, rotation=1)).is_empty
-
-
-class _Specimen:
-    def __init__(self, path):
-        self.address = f"file/local{path}"
+    after = manifest(path, rotation=1, policies=["another"])
+    after["mesh_credentials"]["policies"] = {"another": rules}
+    path.parent.chmod(0o777)  # nothing is written into a folder that anybody may write to
+    for _ in range(2):
+        planned, outcome = applied.apply(after)
+        assert planned.count(Action.DELETE) == 3
+        assert {str(r.change.address): r.why for r in outcome.results if r.status is Status.NOT_ATTEMPTED} == {
+            "acl-policy/of-role": "acl-role/rotation was not applied",
+            "acl-policy/rotation": "acl-token/rotation was not applied",
+            "acl-role/rotation": "acl-token/rotation was not applied",
+        }
+        kept = applied.http("GET", f"/v1/acl/token/{old['AccessorID']}?expanded=true")
+        assert {one["Name"] for one in kept["ExpandedPolicies"]} == {"rotation", "of-role"}
+        assert path.read_text() == kept["SecretID"] + "\n"
+    path.parent.chmod(0o700)
+    applied.apply_all(after)
+    (new,) = tokens(applied)
+    assert new["AccessorID"] != old["AccessorID"] and path.read_text() == new["SecretID"] + "\n"
+    assert applied.policy("rotation") is applied.policy("of-role") is None
+    assert applied.plan(after).is_empty

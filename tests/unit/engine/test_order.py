@@ -7,8 +7,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.engine.bookkeeping import Bookkeeping
 from reconciler.engine.schedule import Schedule
 from reconciler.engine.scope import Scope
+from reconciler.model.kind import Made
+from reconciler.model.outcome import Status
 from reconciler.model.resource import Hold
 from tests.unit.engine.world import RETAIN, World, address, desired
 
@@ -179,3 +182,43 @@ def test_what_is_in_vain_without_something_is_taken_away_until_there_is_that():
     world.live[address("link")] = replace(world.live[address("link")], stands_on=frozenset({granted}), can_stand_aside=False)
     (warned,) = world.plan(replace(grants, fields={"may": "yes"}), link).changes
     assert "thing/link does not notice it for db" in warned.warning
+
+
+def rotated_token_without_its_policy():
+    """A token is replaced and has another policy then; the old policy's entry is gone."""
+    world = World()
+    world.apply(desired("policy", {}), desired("role", {}, frozenset({"policy"})), desired("token", {"fixed": 1}, frozenset({"role"})))
+    return world.plan(desired("token", {"fixed": 2}), desired("another", {})), world
+
+
+def test_what_an_old_one_needs_goes_after_it():
+    plan, _ = rotated_token_without_its_policy()
+    schedule = Schedule(plan.changes, lambda _: None)
+    for wave in (["another", "token"], ["role"], ["policy"]):
+        ready = schedule.ready()
+        assert [c.address for c in ready] == [address(name) for name in wave]
+        for change in ready:
+            schedule.start(change)
+            schedule.end(change, None)
+        if "token" in wave:
+            assert schedule.is_done, "the old token is deleted before anything that it may need"
+            schedule.let_go()
+    assert schedule.is_done
+
+
+def test_what_an_old_one_needs_stays_as_long_as_it_does():
+    """Also for the next run, to which only the record tells what it needs."""
+    plan, world = rotated_token_without_its_policy()
+    schedule = Schedule(plan.changes, lambda _: None)
+    for change in schedule.ready():
+        schedule.start(change)
+        schedule.end(change, None)
+    token = next(c for c in plan.changes if c.address == address("token"))
+    schedule.end(token, ValueError("the old one was kept"))
+    schedule.let_go()
+    assert schedule.ready() == [] and schedule.is_done
+    why = {str(r.change.address): r.why for r in schedule.results() if r.status is Status.NOT_ATTEMPTED}
+    assert why == dict.fromkeys(("thing/role", "thing/policy"), "thing/token was not applied")
+
+    made = Bookkeeping(world.situation(desired("token", {"fixed": 2})), "run").made(token, Made("99"))
+    assert made.superseded == ("3",) and made.needs == ("reconciler/owned/thing/role",)

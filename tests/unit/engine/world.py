@@ -101,7 +101,7 @@ class World:
                 self.index += 1
                 order = orders.order(change)
                 self.live[a] = Live(a, dict(order.fields), str(self.index), created_index=self.index)
-                self.records[a] = replace(books.made(change, Made(str(self.index))), modify_index=self.index, superseded=())
+                self.records[a] = replace(books.without_superseded(change, books.made(change, Made(str(self.index)))), modify_index=self.index)
             case Action.UPDATE:
                 assert change.live is not None and change.desired is not None
                 self.live[a] = replace(change.live, fields=merged(change.desired.fields, change.fields, change.live, Thing.rules))
