@@ -53,7 +53,7 @@ def compare(desired: Fields, record: Record | None, live: Live, rules: FieldRule
     unreadable: list[tuple[Path, str]] = []
     wanted = dict(leaves(desired, rules.whole))
     for path, want in wanted.items():
-        if path[0] in rules.only_for_creation:
+        if rules.ignores(path):
             continue  # a secret too, of which nothing live tells
         have = look_up(live.fields, path)
         verdict = _same(path, want, have, rules)
@@ -62,7 +62,7 @@ def compare(desired: Fields, record: Record | None, live: Live, rules: FieldRule
         elif not verdict:
             changes.append(_change(path, have, want, look_up(applied, path), rules, rewritten=rewritten, recorded=record is not None))
     for path, last in leaves(applied, rules.whole):
-        if path[0] in rules.keeps | rules.only_for_creation or any(path[: len(p)] == p or p[: len(path)] == path for p in wanted):
+        if path[0] in rules.keeps or rules.ignores(path) or any(path[: len(p)] == p or p[: len(path)] == path for p in wanted):
             continue
         have = look_up(live.fields, path)
         if isinstance(have, Hidden):
@@ -79,7 +79,7 @@ def drifted_fields(record: Record, live: Live, rules: FieldRules) -> tuple[Field
     rewritten = _is_rewritten(record, live)
     for path, last in leaves(record.specification, rules.whole):
         have = look_up(live.fields, path)
-        if path[0] in rules.only_for_creation:
+        if rules.ignores(path):
             continue
         if last is WITHHELD:
             if have is ABSENT or (rewritten and not isinstance(have, Hidden)):

@@ -44,9 +44,13 @@ class FieldRules:
         """What the absence of the field at ``path`` means."""
         return self.defaults.get(path[0], ABSENT) if len(path) == 1 else ABSENT
 
+    def ignores(self, path: Path) -> bool:
+        """Whether the field at ``path`` is never compared."""
+        return path[0] in self.only_for_creation or path[0] in self.not_compared
+
     def same(self, path: Path, one: Value, other: Value) -> bool:
         """Whether two values, or absences, of the field at ``path`` mean the same."""
-        if path[0] in self.only_for_creation | self.not_compared:
+        if self.ignores(path):
             return True
         one, other = (self.default(path) if v is ABSENT else v for v in (one, other))
         return bool(one == other) or (is_empty(one) and is_empty(other))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 
 from tests.hosts.gateways import without
@@ -71,6 +73,20 @@ def test_the_whole_integration_is_applied_and_leaves_nothing_when_it_is_destroye
     assert machine.snapshot().since(before) == []
     assert gateways.node.services() == {}
     assert [node["Node"] for node in mesh.get("/v1/catalog/nodes") if node["Node"] not in {"test-server", *mesh.spared}] == []
+
+
+def test_an_agent_that_remembers_what_the_token_was_allowed_before_is_given_time(gateways, mesh):
+    manifest = gateways.manifest("carbonio-first")
+    manifest["mesh_credentials"]["tokens"]["carbonio-first"]["description"] = "carbonio-first"
+    earlier = deepcopy(manifest)
+    del earlier["terminating_gateways"]
+    earlier["mesh_credentials"]["policies"]["carbonio-first"]["rules"] = {"node_prefix": {"": "read"}}
+    gateways.apply(earlier)
+    (accessor,) = (token["AccessorID"] for token in mesh.get("/v1/acl/tokens") if token["Description"] == "carbonio-first")
+    assert gateways.node.services(token=mesh.get(f"/v1/acl/token/{accessor}")["SecretID"]) == {}
+    gateways.apply(manifest)
+    assert list(gateways.node.services()) == ["carbonio-first"]
+    gateways.destroy(manifest)
 
 
 def test_two_gateways_share_a_machine_and_one_goes_without_the_other(gateways, mesh):

@@ -112,7 +112,7 @@ def _of_gateway(n: str, kind: str, name: str, **acts: Any) -> Specimen:
     manifest = {
         "name": n,
         "hosts": {"gateway": {"ssh": "root@gateway"}},
-        "mesh_credentials": {"tokens": {n: {"description": n, "accessor": accessor}}},
+        "mesh_credentials": {"tokens": {n: {"description": n, "accessor": accessor, "service_identities": [{"service": n}]}}},
         "terminating_gateways": {n: {"services": {f"{n}-db": {}}, "process": process}},
     }
     make, make_other = acts.pop("make"), acts.pop("make_other")
@@ -121,7 +121,7 @@ def _of_gateway(n: str, kind: str, name: str, **acts: Any) -> Specimen:
     def with_token(act: Act) -> Act:
         def made(mesh: Mesh) -> None:
             if mesh.token(n) is None:
-                mesh.http("PUT", "/v1/acl/token", {"AccessorID": accessor, "Description": n})
+                mesh.http("PUT", "/v1/acl/token", {"AccessorID": accessor, "Description": n, "ServiceIdentities": [{"ServiceName": n}]})
             act(mesh)
 
         return made

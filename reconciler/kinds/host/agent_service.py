@@ -1,7 +1,8 @@
 """``agent-service/HOST/ID``: the registration of a gateway with the Consul agent of its machine.
 
 ``consul connect envoy -register`` makes the same one when it starts, and nobody takes it away when the gateway has stopped. Here it is made before
-the unit starts, put right when somebody has changed it meanwhile, and removed after the unit.
+the unit starts, put right when somebody has changed it meanwhile, and removed after the unit. Always with the gateway's own token, as that command
+does it: the agent keeps the token that it is registered with, on disk and for its own use, and ours must not stay there.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any, ClassVar
 from reconciler.kinds.host._gateway import processes
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
-from reconciler.model.errors import AlreadyExists
+from reconciler.model.errors import AccessDenied, AlreadyExists, Rejected
 from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
 from reconciler.model.resource import Desired, Live, SystemType
+from reconciler.model.secret import Reference, Secret
 from reconciler.model.value import JSON
 from reconciler.systems.host import Host
 
@@ -25,7 +27,7 @@ class AgentService:
     name: ClassVar[str] = "agent-service"
     system: ClassVar[SystemType] = "host"
     covers: ClassVar[frozenset[str]] = frozenset()
-    rules: ClassVar[FieldRules] = FieldRules()
+    rules: ClassVar[FieldRules] = FieldRules(not_compared=frozenset({"token"}))
     replaces: ClassVar[bool] = False
 
     def address(self, *segments: str) -> Address:
@@ -35,11 +37,12 @@ class AgentService:
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
         """One for each gateway that the manifest runs."""
         for process in processes(manifest):
-            address, port = process.listens_on
+            (address, port), token = process.listens_on, Address.of("acl-token", process.process.token)
+            told = {"kind": "terminating-gateway", "service": process.name, "address": address, "port": port}
             yield Desired(
-                process.address(self.name), process.system,
-                {"kind": "terminating-gateway", "service": process.name, "address": address, "port": port},
-                process.name, process.place, on_removal=process.gateway.on_removal, protect=process.gateway.protect, adopt=process.gateway.adopt,
+                process.address(self.name), process.system, {**told, "token": Reference(token, "secret_id")}, process.name, process.place,
+                needs=frozenset({token}), must_exist=frozenset({token}),
+                on_removal=process.gateway.on_removal, protect=process.gateway.protect, adopt=process.gateway.adopt,
             )  # fmt: skip
 
     def permissions(self, wanted: Wanted, *, write: bool) -> Iterable[Permission]:
@@ -62,7 +65,13 @@ class AgentService:
 
     def update(self, system: Host, order: Order) -> Made:
         """The whole registration anew."""
-        system.agent.register(_body(order))
+        token = order.fields.get("token")
+        if not isinstance(token, Secret):
+            raise Rejected("it is registered with the gateway's token, whose secret may not be read: use a token with acl:write")
+        try:
+            system.agent.register(_body(order), token)
+        except AccessDenied as denied:
+            raise AccessDenied(f"the gateway's own token may not register it: {denied}") from None
         return Made(None)
 
     def delete(self, system: Host, order: Order) -> None:

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -133,17 +133,19 @@ class HTTPClient:
         with self._counting:
             self._count += 1
         began = time.monotonic()
-        headers = {**self._headers, "X-Consul-Token": token.reveal()} if token is not None else self._headers
+        headers, settings = self._headers, self.settings
+        if token is not None:
+            headers, settings = {**headers, "X-Consul-Token": token.reveal()}, replace(settings, token=token, token_from="")
         try:
             answer = self._pool.urlopen(method, target, body=body, headers=headers, retries=False, redirect=False)
         except urllib3.exceptions.HTTPError as error:
             self._tell(method, path, type(error).__name__, began)
-            raise fault_of_exception(error, f"{method} {path}", self.settings) from error
+            raise fault_of_exception(error, f"{method} {path}", settings) from error
         self._answered = True
         self._tell(method, path, answer.status, began)
         reply = Reply(answer.status, answer.headers, answer.data, f"{method} {path}", self.settings.address)
         if not 200 <= reply.status < 300 and reply.status not in accept:
-            raise fault_of_reply(reply.status, reply.body.decode("utf-8", "replace"), reply.request, self.settings)
+            raise fault_of_reply(reply.status, reply.body.decode("utf-8", "replace"), reply.request, settings)
         if method == "GET" and reply.is_stale:
             raise Failure(Trouble.BUSY, stale(reply.request, self.settings))
         return reply

@@ -138,8 +138,8 @@ class Agent(Protocol):
         """Their checks, by ID."""
         ...
 
-    def register(self, body: JSON) -> None:
-        """Add or replace one."""
+    def register(self, body: JSON, token: Secret) -> None:
+        """Add or replace one, with its own token."""
         ...
 
     def deregister(self, service_id: str) -> None:
@@ -165,9 +165,9 @@ class NoAgent:
         """None can be told."""
         return self.services()
 
-    def register(self, body: JSON) -> None:
+    def register(self, body: JSON, token: Secret) -> None:
         """It cannot be done."""
-        del body
+        del body, token
         self.services()
 
     def deregister(self, service_id: str) -> None:
