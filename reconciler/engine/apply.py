@@ -38,8 +38,8 @@ def run(
     The faults of single changes are in the outcome; nothing is raised for them.
     """
     orders = Orders(situation, limits)
-    writes = Writes(situation, connections, orders, Bookkeeping(situation, run_id), lock, stop)
     journal = Journal(connections.consul, [lock], list(situation.records.values()), situation.keys)
+    writes = Writes(situation, connections, orders, Bookkeeping(situation, run_id, journal.stored), lock, stop)
     outcome = _Run(plan, Schedule(plan.changes, progress), writes, journal, orders, stop, parallelism).run()
     return wait_until_ready(outcome, situation, connections, orders, wait_s=wait_s, progress=progress, stop=stop)
 

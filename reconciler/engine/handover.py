@@ -56,8 +56,8 @@ def adopt(connections: Connections, globs: Sequence[str], lock_timeout_s: float,
                 raise ReconcilerError(f"{address} {why}: there is nothing to adopt")
         if not changes:
             raise ReconcilerError(f"nothing that {' '.join(globs)} matches is in the manifest: add its entry first")
-        books = Bookkeeping(situation, uuid.uuid4().hex)
         journal = Journal(connections.consul, [lock], list(situation.records.values()), situation.keys)
+        books = Bookkeeping(situation, uuid.uuid4().hex, journal.stored)
         # with what was live of the fields that are set, so that the next plan shows what the manifest changes of it
         commit(journal, *(Entry(c.address, (), books.taking_over(c) if c.fields else books.adopted(c)) for c in changes))
     return changes

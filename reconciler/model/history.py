@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from reconciler.model.kind import Kind
 from reconciler.model.record import Record
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """The ``record`` of what is to hold it, and what that ``holds`` by it: this one, one that this has come in the place of, nothing as long as it
+    was not written, or what is not known, because an earlier version has written it.
+    """
+
+    record: Record
+    holds: Literal["this", "old", "nothing", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
 class History:
-    """``made``: when, as ISO 8601 in UTC; empty when that is not known, for the reason ``why_not``. ``holders`` are the records of what holds it.
+    """``made``: when, as ISO 8601 in UTC; empty when that is not known, for the reason ``why_not``. ``holders`` are what is to hold it.
 
     ``superseded``: what it has come in the place of and is still to be deleted, as its system calls it, and whether it is still there; None when that
     is not known.
@@ -20,7 +30,7 @@ class History:
 
     made: str = ""
     why_not: str = ""
-    holders: tuple[Record, ...] = ()
+    holders: tuple[Holder, ...] = ()
     superseded: tuple[tuple[str, bool | None], ...] = ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.address import Address
@@ -33,6 +33,7 @@ class Record:
     last-applied one without secrets (texts over 4 KiB as :class:`~reconciler.model.value.Digest`). ``needs`` are keys of records.
     ``key`` is the KV key it is stored under, ``created_index`` and ``modify_index`` are that key's. ``witness`` is that of the live resource
     at our last write. ``superseded`` are incarnations that are still to be deleted; as long as there are any, what they need is in ``needs`` too.
+    ``holds``: of what is replaced by making another, and whose secret was written into this, which one it was: its record's key and incarnation.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Record:
     written: str
     created_index: int = 0
     modify_index: int = 0
+    holds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def removal(self) -> OnRemoval:

@@ -101,6 +101,7 @@ def _record(pair: KvPair, body: dict[str, Any], kinds: Mapping[str, Kind], names
         written=body["written"],
         created_index=pair.create_index,
         modify_index=pair.modify_index,
+        holds={str(key): str(incarnation) for key, incarnation in body.get("holds", {}).items()},
     )
 
 
@@ -124,6 +125,7 @@ def encode(record: Record) -> bytes:
         "needs": list(record.needs),
         "run": record.run,
         "written": record.written,
+        **({"holds": dict(record.holds)} if record.holds else {}),
     }
     return json.dumps(body, ensure_ascii=True, sort_keys=True).encode()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from reconciler.model.change import Change
-from reconciler.model.history import History
+from reconciler.model.history import History, Holder
 from reconciler.model.record import Record
 from reconciler.model.value import Digest, Semantic, Value
 from reconciler.report.changes import indented
@@ -99,28 +99,34 @@ def _told(record: Record, history: History | None) -> dict[str, str]:
     states = {True: "still there", False: "gone", None: "not known whether it is still there"}
     return {
         "made": history.made or f"not known: {history.why_not}",
-        "held by": ", ".join(f"{_path(holder)} on {holder.address.segments[0]}{_whose(holder, record)}" for holder in _sorted(history.holders)),
+        **{title: _files(history, record, holds) for title, holds in _HOLDING.items()},
         "superseded": ", ".join(f"{what} ({states[is_there]})" for what, is_there in history.superseded),
     }
 
 
-def _path(holder: Record) -> str:
-    return f"/{holder.address.segments[1]}"
+_HOLDING: Final = {"held by": "this", "still the old one": "old", "not written": "nothing", "not known": "unknown"}
 
 
-def _whose(holder: Record, record: Record) -> str:
-    return "" if holder.owner == record.owner else f" (of {holder.owner})"
+def _files(history: History, record: Record, holds: str) -> str:
+    files = [holder.record for holder in _sorted(history.holders) if holder.holds == holds]
+    return ", ".join(f"{_path(f)} on {f.address.segments[0]}{'' if f.owner == record.owner else f' (of {f.owner})'}" for f in files)
+
+
+def _path(file: Record) -> str:
+    return f"/{file.address.segments[1]}"
 
 
 def _history(history: History) -> dict[str, Any]:
-    holders = [{"address": str(h.address), "host": h.address.segments[0], "path": _path(h), "manifest": h.owner}
-               for h in _sorted(history.holders)]  # fmt: skip
+    files = [
+        {"address": str(f.address), "host": f.address.segments[0], "path": _path(f), "manifest": f.owner, "holds": holder.holds}
+        for holder in _sorted(history.holders) for f in (holder.record,)
+    ]  # fmt: skip
     superseded = [{"accessor": what, "exists": is_there} for what, is_there in history.superseded]
-    return {"made": history.made or None, "why_not": history.why_not, "held_by": holders, "superseded": superseded}
+    return {"made": history.made or None, "why_not": history.why_not, "files": files, "superseded": superseded}
 
 
-def _sorted(holders: Iterable[Record]) -> list[Record]:
-    return sorted(holders, key=lambda r: (r.address, r.owner))
+def _sorted(holders: Iterable[Holder]) -> list[Holder]:
+    return sorted(holders, key=lambda h: (h.record.address, h.record.owner))
 
 
 def _incarnation(record: Record) -> str:

@@ -1,5 +1,6 @@
 """The ownership records by hand, and destroying what a manifest made when its file is gone."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_token_is_shown_with_its_age_and_its_files(reconciler, write, consul, 
     [record] = reconciler("owned", "show", "acl-token/app", "--format", "json", expect=0).json["records"]
     moment = datetime.fromisoformat(record["history"]["made"])
     assert moment.utcoffset() == timedelta() and timedelta() <= datetime.now(UTC) - moment < timedelta(minutes=5)
-    assert [holder["path"] for holder in record["history"]["held_by"]] == [f"{tmp_path}/one", f"{tmp_path}/two"]
+    assert [(file["path"], file["holds"]) for file in record["history"]["files"]] == [(f"{tmp_path}/one", "this"), (f"{tmp_path}/two", "this")]
     assert "history" not in reconciler("owned", "show", f"file/local{tmp_path}/three", "--format", "json", expect=0).json["records"][0]
 
     rules = 'key_prefix "" { policy = "read" }'
@@ -59,6 +60,32 @@ def test_a_token_is_shown_with_its_age_and_its_files(reconciler, write, consul, 
     assert "    made: not known: " in blind and f"held by: {tmp_path}/one on local" in blind
     consul.request("DELETE", f"/v1/acl/token/{made['AccessorID']}")
     assert "    made: not known: it does not exist any more\n" in reconciler("owned", "show", "acl-token/app", file, expect=0).out
+
+
+def test_a_token_is_not_said_to_be_held_by_a_file_that_still_holds_the_old_one(reconciler, write, consul, tmp_path):
+    (tmp_path / "two").mkdir()
+    token = "mesh_credentials: {tokens: {app: {rotation: %d, file: [{path: %s/one}, {path: %s/two/it}]}}}\n"
+    reconciler("apply", "--auto-approve", write(token % (0, tmp_path, tmp_path)), expect=0)
+    (tmp_path / "two").chmod(0o777)  # nothing is written into a folder that anybody may write to
+    file = write(token % (1, tmp_path, tmp_path))
+    reconciler("apply", "--auto-approve", file, expect=3)
+    assert f"    held by: {tmp_path}/one on local\n    still the old one: {tmp_path}/two/it on local\n" in shown_token(reconciler, file)
+    (tmp_path / "two").chmod(0o700)
+    reconciler("apply", "--auto-approve", file, expect=0)
+    assert f"    held by: {tmp_path}/one on local, {tmp_path}/two/it on local\n" in shown_token(reconciler, file)
+    assert (tmp_path / "one").read_text() == (tmp_path / "two" / "it").read_text()
+
+    [key] = [key for key in consul.keys("reconciler/owned/file/") if key.endswith("/one")]
+    body = json.loads(consul.keys(key)[key])
+    (held,) = body.pop("holds").values()
+    assert held.partition("@")[0] in {t["AccessorID"] for t in consul.get("/v1/acl/tokens")}
+    for state, said in (("claiming", "not written"), ("owned", "not known")):  # of a run that was killed, and of an earlier version
+        consul.put(f"/v1/kv/{key}", json.dumps(body | {"state": state}).encode())
+        assert f"    held by: {tmp_path}/two/it on local\n    {said}: {tmp_path}/one on local\n" in shown_token(reconciler, file)
+
+
+def shown_token(reconciler, file):
+    return reconciler("owned", "show", "acl-token/app", file, expect=0).out
 
 
 def test_what_is_forgotten_stays_and_is_adopted_by_the_next_apply(reconciler, applied, consul):

@@ -16,7 +16,7 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import AclToken as Entry
 from reconciler.model.address import Address
 from reconciler.model.errors import AccessDenied, AlreadyExists, LostRace
-from reconciler.model.history import History
+from reconciler.model.history import History, Holder
 from reconciler.model.importing import Expression, Found, stated
 from reconciler.model.kind import FieldRules, Made, Order, Permission, ReplacingKind, Wanted
 from reconciler.model.record import Record, State
@@ -134,19 +134,20 @@ class AclToken:
             system.acl.delete_token(accessor)
 
     def history(self, consul: Consul, record: Record, users: Iterable[Record]) -> History:
-        """When it was made, the files that hold its secret, and which of the tokens that it replaced are still there."""
-        files = tuple(user for user in users if user.address.kind == "file" and "token" in user.specification)
+        """When it was made, what its files hold, and which of the tokens that it replaced are still there."""
+        files = [user for user in users if user.address.kind == "file" and "token" in user.specification]
         accessors = {old: old.partition("@")[0] for old in record.superseded}
         try:
             token = consul.acl.read_token(_live_accessor(Wanted(record.address, record.owner, record=record)))
             there = {old: consul.acl.read_token(accessor) for old, accessor in accessors.items()}
         except AccessDenied as denied:
-            return History("", str(denied), files, tuple((accessor, None) for accessor in accessors.values()))
+            return History("", str(denied), _holders(files, record, record.incarnation), tuple((old, None) for old in accessors.values()))
+        holders = _holders(files, record, record.incarnation or (token and _incarnation(token)))
         left = tuple((accessors[old], found is not None and _incarnation(found) == old) for old, found in there.items())
         if token is None or record.incarnation not in (None, _incarnation(token)):
-            return History("", "it does not exist any more" if record.incarnation else "it does not exist yet", files, left)
+            return History("", "it does not exist any more" if record.incarnation else "it does not exist yet", holders, left)
         made = datetime.fromtimestamp(_instant_ns(token["CreateTime"]) // 10**9, UTC)
-        return History(made.isoformat(timespec="seconds"), "", files, left)
+        return History(made.isoformat(timespec="seconds"), "", holders, left)
 
     def find(self, system: ConsulReader) -> list[Live]:
         """Every token that somebody made: not the anonymous one, not the bootstrap token, not those that a login made."""
@@ -186,6 +187,18 @@ def _live_accessor(want: Wanted) -> str:
         return record.incarnation.partition("@")[0]
     fields = record.specification if record is not None else want.desired.fields if want.desired else {}
     return _accessor(record.owner if record is not None else want.owner, want.address.segments[0], fields)
+
+
+def _holders(files: Iterable[Record], of: Record, now: str | None) -> tuple[Holder, ...]:
+    """What the files of a token hold, by their records: the token ``now``, or one that it has replaced."""
+    found = []
+    for file in files:
+        held = file.holds.get(of.key)
+        if held is None:
+            found.append(Holder(file, "nothing" if file.state is State.CLAIMING else "unknown"))
+        else:
+            found.append(Holder(file, "this" if held == now else "old"))
+    return tuple(found)
 
 
 def _declared(entry: Entry) -> dict[str, Value]:

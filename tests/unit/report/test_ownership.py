@@ -2,7 +2,7 @@ import json
 from dataclasses import replace
 
 from reconciler.model.address import Address
-from reconciler.model.history import History
+from reconciler.model.history import History, Holder
 from reconciler.model.record import Origin, Record, State
 from reconciler.model.resource import CONSUL, OnRemoval
 from reconciler.model.value import WITHHELD, Digest
@@ -76,19 +76,28 @@ def file(path, host="gateway", owner="mesh"):
 
 def test_what_else_is_known_of_a_token_is_shown_beside_its_record():
     token = replace(RECORD, superseded=("old@5", "older@4"), specification={})
-    told = History("2026-11-21T02:44:11+00:00", "", (file("srv/b", "local", "other"), file("etc/a")), (("old", True), ("older", False)))
+    ahead, behind = Holder(file("etc/a"), "this"), (Holder(file("srv/b"), "old"), Holder(file("srv/c"), "nothing"), Holder(file("srv/d"), "unknown"))
+    files = (Holder(file("srv/b", "local", "other"), "this"), *behind, ahead)
+    told = History("2026-11-21T02:44:11+00:00", "", files, (("old", True), ("older", False)))
     shown = record_text(token, history=told)
     assert "    made: 2026-11-21T02:44:11+00:00\n" in shown
     assert "    held by: /etc/a on gateway, /srv/b on local (of other)\n" in shown
+    assert "    still the old one: /srv/b on gateway\n    not written: /srv/c on gateway\n    not known: /srv/d on gateway\n" in shown
     assert "    superseded: old (still there), older (gone)\n" in shown
     document = json.loads(json.dumps(record_document(token, told)))
     assert document["superseded"] == ["old@5", "older@4"]
     assert document["history"] == {
         "made": "2026-11-21T02:44:11+00:00",
         "why_not": "",
-        "held_by": [
-            {"address": "file/gateway/etc/a", "host": "gateway", "path": "/etc/a", "manifest": "mesh"},
-            {"address": "file/local/srv/b", "host": "local", "path": "/srv/b", "manifest": "other"},
+        "files": [
+            {"address": f"file/{host}{path}", "host": host, "path": path, "manifest": owner, "holds": holds}
+            for host, path, owner, holds in (
+                ("gateway", "/etc/a", "mesh", "this"),
+                ("gateway", "/srv/b", "mesh", "old"),
+                ("gateway", "/srv/c", "mesh", "nothing"),
+                ("gateway", "/srv/d", "mesh", "unknown"),
+                ("local", "/srv/b", "other", "this"),
+            )
         ],
         "superseded": [{"accessor": "old", "exists": True}, {"accessor": "older", "exists": False}],
     }
