@@ -35,10 +35,10 @@ def command(target: Target, purpose: Purpose, form: str) -> None:
     """
     loaded = load_target(target)
     from reconciler.engine.policy import smallest
-    from reconciler.report.policy import as_hcl
+    from reconciler.report.policy import as_document, as_hcl
 
     rights = smallest(loaded, purpose)
     if form == "json":
-        emit(json.dumps({"rules": rights.rules, "postgres": rights.postgres}, indent=2) + "\n")
+        emit(json.dumps(as_document(rights), indent=2) + "\n")
     else:
-        emit(as_hcl(rights.rules, rights.postgres, f"What reconciler {purpose} takes for the manifest {loaded.name}."))
+        emit(as_hcl(rights, f"What reconciler {purpose} takes for the manifest {loaded.name}."))

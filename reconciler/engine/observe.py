@@ -16,6 +16,7 @@ from reconciler.engine.scope import WHOLE, Scope
 from reconciler.engine.situation import Situation
 from reconciler.kinds import all_kinds
 from reconciler.manifest.loaded import LoadedManifest
+from reconciler.manifest.secret_walk import connection_references
 from reconciler.manifest.suggestion import closest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
@@ -129,7 +130,11 @@ class _Observer:
         headers = {k: records.header(p) for k, p in pairs.items()}
         own = {k: h for k, h in headers.items() if h.owner == self.connections.loaded.name}
         surely = self.scope.reach(self.desired, {}, self._replaces, self._key) if self.scope.is_partial else frozenset(self.desired)
-        identities = self._identities(own.values(), surely)
+        try:
+            identities = self._identities(own.values(), surely)
+        except AccessDenied:
+            self._preflight(self._wanted({}, surely).values())  # a connection's secret may be in Consul: everything that is missing at once
+            raise
         names = {(s.type, i): s for s, i in identities.items()} | {(s.type, i): s for i, s in self.moved.items()}
         mine = [records.decode(pairs[k], self.kinds, names) for k in sorted(own)]
         reach = self._reach(mine, pairs)
@@ -215,7 +220,8 @@ class _Observer:
             if record.owner == name and (reach is None or address in reach):
                 wanted.setdefault(address, Wanted(address, name, None, record, leaving=not self.only_recorded))
         referred = {n for d in desired.values() for n in d.must_exist} | {r.address for d in desired.values() for r in all_of(d.fields, Reference)}
-        for address in referred:
+        servers = {d.system.name for d in desired.values()} | {r.system.name for r in by_address.values() if r.system is not None}
+        for address in referred | connection_references(self.connections.loaded.manifest, servers):
             wanted.setdefault(address, Wanted(address, name))
         return wanted
 
@@ -234,7 +240,7 @@ class _Observer:
         ordered = sorted(asked, key=lambda p: (p.resource, p.segment, p.access))
         denied = [p for p, allowed in zip(ordered, self.connections.consul.authorize(ordered), strict=True) if not allowed]
         if denied:
-            missing = ", ".join(f'{p.resource}:{p.access} on "{p.segment}"' if p.segment else f"{p.resource}:{p.access}" for p in denied)
+            missing = ", ".join(map(str, denied))
             doing = "read and write" if self.write else "read"
             raise AccessDenied(
                 f"the Consul token may not {doing} everything that this manifest touches; it lacks {missing}: grant that, or use another token"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from reconciler.manifest.models import Manifest
 from reconciler.manifest.tree import TreePath
+from reconciler.model.address import Address
 from reconciler.model.secret import Reference, Secret, SecretSource
 
 Found = tuple[TreePath, str, Any]
@@ -21,6 +22,13 @@ def secrets(manifest: Manifest) -> Iterator[Found]:
         yield path, subject, secret
         if isinstance(secret, SecretSource) and secret.form == "bootstrap_token":
             yield (*path, "bootstrap_token", "password"), subject, secret.argument["password"]
+
+
+def connection_references(manifest: Manifest, servers: Iterable[str]) -> set[Address]:
+    """What the secrets of these Postgres connections refer to."""
+    sections = [(manifest.postgres or {}).get(name) for name in servers]
+    found = [secret for section in sections if section is not None for secret in (section.password, section.sslpassword)]
+    return {secret.address for secret in found if isinstance(secret, Reference)}
 
 
 def _fields(manifest: Manifest) -> Iterator[Found]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from reconciler.model.address import Address
 from reconciler.model.record import Record
@@ -56,6 +56,10 @@ class FieldRules:
         return bool(one == other) or (is_empty(one) and is_empty(other))
 
 
+EVERY_SERVICE: Final = "*"
+"""The destination of intentions that are about all services."""
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
     """One right to be asked for before anything else: what ``POST /v1/internal/acl/authorize`` takes, and who needs it."""
@@ -64,6 +68,13 @@ class Permission:
     segment: str
     access: Literal["read", "write", "list"]
     address: Address | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        words = f'{self.resource}:{self.access} on "{self.segment}"' if self.segment else f"{self.resource}:{self.access}"
+        if (self.resource, self.segment, self.access) == ("intention", EVERY_SERVICE, "write"):
+            # no rule of that name gives it (docs/facts.md: Consul 10)
+            words += ' (intentions = "write" in service_prefix "" and in every rule for a service)'
+        return words
 
 
 @dataclass(frozen=True, slots=True)

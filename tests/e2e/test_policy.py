@@ -91,6 +91,49 @@ def test_every_example_takes_exactly_this(
         postgres18.query("DROP ROLE least")
 
 
+def test_what_is_about_others(
+    reconciler: Command, postgres18: PostgresServer, consul: ConsulServer, token_with: Callable[[Rules | str], str], tmp_path: Path
+):  # fmt: skip
+    """A connection's secret, the intentions of every service, roles and owners that are there already."""
+    consul.put("/v1/kv/elsewhere/pg", b"least")
+    manifest = {
+        "version": 1,
+        "name": "least",
+        "postgres": {"default": {"user": "reconciler", "password": {"kv": "elsewhere/pg"}}},
+        "intentions": {"*": {"nobody": "deny"}, "one": {"nobody": "deny"}},
+        "config_entries": [{"Kind": "service-defaults", "Name": "another", "Protocol": "tcp"}],
+        "db_roles": {"copier": {"replication": True, "bypassrls": True, "member_of": ["team"]}},
+        "databases": {"least": {"owner": "boss", "schemas": {"inner": {"owner": "copier"}}}},
+    }
+    (tmp_path / "least.yaml").write_text(json.dumps(manifest))
+    for_plan, for_apply = (reconciler("policy", "--format", "json", "--for", p, "least.yaml", expect=0).json for p in ("plan", "apply"))
+    assert for_plan["rules"]["service"]["one"] == {"policy": "read", "intentions": "read"}, "deny would take away what another policy gives"
+    assert for_apply["postgres"]["default"] == ["LOGIN", "CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS"], "and no superuser"
+    shown = reconciler("policy", "least.yaml", expect=0).out
+    assert (
+        '# Postgres default: GRANT "team" TO reconciler WITH ADMIN OPTION\n# Postgres default: GRANT "boss" TO reconciler\n# Postgres default: and '
+        in shown
+    )
+    made = [f"CREATE ROLE reconciler {' '.join(for_apply['postgres']['default'])} PASSWORD 'least'", *for_apply["postgres_grants"]["default"]]
+    for statement in ("CREATE ROLE team", "CREATE ROLE boss", *made):
+        postgres18.query(statement)
+    planning, applying = (reconciler.having(CONSUL_HTTP_TOKEN=token_with(rights["rules"])) for rights in (for_plan, for_apply))
+    planning("plan", "least.yaml", expect=0)
+    for resource, name, said in (
+        ("key", "elsewhere/pg", 'key:read on "elsewhere/pg"'),
+        ("service_prefix", "", 'intention:write on "*" (intentions = "write" in service_prefix "" and in every rule for a service)'),
+    ):
+        left = copy.deepcopy(for_apply["rules"])
+        del left[resource][name]
+        assert said in reconciler.having(CONSUL_HTTP_TOKEN=token_with(left))("apply", "--auto-approve", "least.yaml", expect=1).err
+    applying("apply", "--auto-approve", "least.yaml", expect=0)
+    planning("plan", "--detailed-exitcode", "least.yaml", expect=0)
+    applying("destroy", "--auto-approve", "least.yaml", expect=0)
+    consul.request("DELETE", "/v1/kv/elsewhere/pg")
+    for role in ("reconciler", "team", "boss"):
+        postgres18.query(f"DROP ROLE {role}")
+
+
 def test_it_is_written_as_consul_takes_it(command: Command, token_with: Callable[[Rules | str], str]):
     file = str(ROOT / "examples" / "01-external-postgres" / "manifest.yaml")
     written = command("policy", file, expect=0).out

@@ -13,7 +13,7 @@ from reconciler.model.change import Action, Change
 from reconciler.systems.postgres import Postgres
 
 _ADMIN_NEEDED: Final = 160000
-"""Until 15 CREATEROLE was enough for every role that is no superuser."""
+"""Until 15 CREATEROLE was enough for every role that is no superuser, and only superusers gave REPLICATION and BYPASSRLS."""
 
 _NOT_ADMIN: Final[LiteralString] = """
 SELECT r.rolname::text AS name FROM pg_catalog.pg_roles r
@@ -27,11 +27,13 @@ def for_roles(server: Postgres, changes: Mapping[Address, Change]) -> Iterator[s
         return
     if not server.me.can_create_role:
         yield "CREATEROLE"
-    if any(_sets(c, "superuser") for c in mine):
+    only_superusers = ("superuser",) if server.version >= _ADMIN_NEEDED else ("superuser", "replication", "bypassrls")
+    if any(_sets(c, attribute) for c in mine for attribute in only_superusers):
         yield "SUPERUSER"
     if server.version >= _ADMIN_NEEDED:
-        if not server.me.can_create_database and any(_sets(c, "createdb") for c in mine):
-            yield "CREATEDB"
+        me = server.me
+        has = {"createdb": me.can_create_database, "replication": me.can_replicate, "bypassrls": me.can_bypass_rls}
+        yield from (attribute.upper() for attribute, mine_too in has.items() if not mine_too and any(_sets(c, attribute) for c in mine))
         yield from _admin(server, {c.address.segments[1] for c in mine if c.action is not Action.CREATE} - {server.me.name})
 
 

@@ -38,6 +38,7 @@ _SESSION: Final[LiteralString] = """
 SELECT pg_catalog.current_setting('server_version_num')::int4 AS version,
        (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() c) AS identity,
        r.rolname::text AS name, r.rolsuper AS is_superuser, r.rolcreaterole AS can_create_role, r.rolcreatedb AS can_create_database,
+       r.rolreplication AS can_replicate, r.rolbypassrls AS can_bypass_rls,
        pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS can_read_authid, pg_catalog.pg_is_in_recovery() AS is_standby,
        COALESCE(pg_catalog.current_setting('scram_iterations', true), '4096')::int4 AS scram_iterations,
        pg_catalog.pg_backend_pid() AS backend_pid,
@@ -64,6 +65,8 @@ class Me:
     is_superuser: bool
     can_create_role: bool
     can_create_database: bool
+    can_replicate: bool
+    can_bypass_rls: bool
     can_read_authid: bool
     is_standby: bool
     scram_iterations: int

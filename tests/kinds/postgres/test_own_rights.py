@@ -111,6 +111,7 @@ def test_the_owner_that_lets_it_in_is_not_changed_for_one_that_does_not(mesh):
         ("", {"db_roles": {"new": {}}}, "CREATEROLE"),
         ("CREATEROLE", {"db_roles": {"new": {}}, "databases": {"app": {}}}, "CREATEDB"),
         ("CREATEROLE CREATEDB", {"db_roles": {"new": {"superuser": True}}}, "SUPERUSER"),
+        ("CREATEROLE", {"db_roles": {"new": {"replication": True, "bypassrls": True}}}, "(BYPASSRLS, REPLICATION|SUPERUSER)"),
         ("", {"db_roles": {"new": {"member_of": ["theirs"]}}, "databases": {"app": {}}}, 'ADMIN OPTION on "theirs", CREATEDB, CREATEROLE'),
         ("CREATEROLE", {"db_roles": {"theirs": {"createdb": True, "adopt": True}}}, 'ADMIN OPTION on "theirs", CREATEDB'),
     ],
