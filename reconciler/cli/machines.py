@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -26,14 +26,18 @@ takes_nodes: Final = click.option(
 )  # fmt: skip
 
 
+_TOKENS: Final = ("CONSUL_HTTP_TOKEN", "CONSUL_HTTP_TOKEN_FILE", "SETUP_CONSUL_TOKEN")
+
+
 @contextmanager
-def of_manifest(files: tuple[str, ...], environ: Mapping[str, str]) -> Iterator[Connections]:
-    """The machines of a manifest. The connection to Consul is that of ``environ``, and not the manifest's."""
+def of_manifest(files: tuple[str, ...]) -> Iterator[Connections]:
+    """The machines of a manifest. The connection to Consul is that of the environment, without its token, and not the manifest's."""
     from dataclasses import replace
 
     from reconciler.engine.connections import Connections
 
     loaded = load_target(Target(files=files))
+    environ = {name: value for name, value in os.environ.items() if name not in _TOKENS}
     with Connections(replace(loaded, manifest=loaded.manifest.model_copy(update={"consul": None})), environ) as connections:
         yield connections
 
@@ -52,7 +56,7 @@ def named(names: tuple[str, ...], files: tuple[str, ...], *, sudo: bool) -> Iter
     if not names and not files:
         raise click.UsageError("Missing --host, or --nodes for those of a manifest.", click.get_current_context())
     with ExitStack() as held:
-        connections = held.enter_context(of_manifest(files, os.environ)) if files else None
+        connections = held.enter_context(of_manifest(files)) if files else None
         known = set(connections.host_names()) if connections is not None else set()
         wanted = names or tuple(node.host for _, node in nodes_of(connections)) if connections is not None else names
         hosts: list[Host] = []

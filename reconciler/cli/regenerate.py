@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.cli.approval import can_ask
 from reconciler.cli.archive_options import ArchiveChoice, consul_of_the_environment, takes_archive
-from reconciler.cli.machines import nodes_of, of_manifest, takes_nodes
+from reconciler.cli.machines import of_manifest, takes_nodes
 from reconciler.cli.options import Choices, takes_choices
+from reconciler.cli.renewing import ask_for_the_name, others_of
 from reconciler.cli.streams import emit, is_terminal, say
 from reconciler.model.errors import Incomplete, Interrupted, ReconcilerError, Refused
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from reconciler.credentials.bootstrap import Materials
     from reconciler.credentials.regeneration.journal import Journal, Way
-    from reconciler.credentials.regeneration.others import Other
+    from reconciler.credentials.regeneration.others import Other, Renewal
     from reconciler.credentials.regeneration.place import Place
     from reconciler.engine.connections import Connections
     from reconciler.model.secret import Secret
@@ -38,7 +37,7 @@ _PATH: Final = click.Path(path_type=Path, readable=False)
 class _Run:
     """What the command line says. ``parts``: --ca, --ca-key, --gossip-key and --old-password-file, None where not given.
 
-    ``others`` are the other nodes of the mesh that are set up again, ``environ`` is where the connections to them look.
+    ``others`` are the other nodes of the mesh that are set up again, ``connections`` those to them; None where there are none.
     """
 
     way: Way
@@ -50,7 +49,7 @@ class _Run:
     yes: bool
     no_majority: bool
     others: Sequence[Other] = ()
-    environ: dict[str, str] = field(default_factory=dict)
+    connections: Connections | None = None
 
 
 @click.command(
@@ -108,23 +107,14 @@ def command(
     settings = consul_of_the_environment(choices.timeout_s)
     chosen = replace(chosen, path=chosen.path.absolute())
     run = _Run("acl-only" if acl_only else "whole", chosen, place, settings, more, revoke_old, yes, allow_no_majority)
-    environ = {name: value for name, value in os.environ.items() if name != "CONSUL_HTTP_TOKEN_FILE"}
-    with of_manifest(files, environ) if files else nullcontext() as connections:
-        _regenerate(replace(run, others=_others(connections), environ=environ), dry_run=dry_run)
-
-
-def _others(connections: Connections | None) -> list[Other]:
-    """The other nodes of the manifest. Raises a SystemFault for one that cannot be reached."""
-    if connections is None:
-        return []
-    from reconciler.credentials.regeneration.others import Other, elsewhere
-
-    return elsewhere([Other(label, connections.host(node.host), node.address) for label, node in nodes_of(connections)])
+    with of_manifest(files) if files else nullcontext() as connections:
+        others = others_of(connections) if connections is not None else []
+        _regenerate(replace(run, others=others, connections=connections), dry_run=dry_run)
 
 
 def _regenerate(run: _Run, *, dry_run: bool) -> None:
     from reconciler.credentials.regeneration import journal as journals
-    from reconciler.credentials.regeneration.others import addresses
+    from reconciler.credentials.regeneration import others
     from reconciler.report import regeneration as report
 
     archive = run.chosen.path
@@ -134,10 +124,11 @@ def _regenerate(run: _Run, *, dry_run: bool) -> None:
     with nullcontext(-1) if dry_run else journals.alone(archive) as held:
         found = journals.read(archive, run.way)
         journal, index, servers = (found, None, found.servers) if found else _new(run)
-        journal = replace(journal, addresses={**addresses([o for o in run.others if o.label not in journal.addresses]), **journal.addresses})
+        before = others.read(archive)
+        renewal = others.planned(run.others, before if found else before.with_archive(""))
         text = report.steps_text(
             run.way, journal.cluster, journal.leader, index, archive, run.place, journal.done, servers=servers, revoke=run.revoke,
-            nodes=[o.label for o in run.others], nodes_done=journal.nodes_done,
+            nodes=others.among(renewal, run.others),
         )  # fmt: skip
         if dry_run:
             emit(f"{text}\nNothing was changed.\n")
@@ -147,9 +138,9 @@ def _regenerate(run: _Run, *, dry_run: bool) -> None:
             say("An earlier run was interrupted; this one goes on with it.")
         elif servers > 1 and run.way == "whole" and not run.no_majority:
             raise Refused(f"the cluster has {servers} servers, and with another CA this one alone is no majority of them: give --acl-only")
-        _ask_for_the_name(journal.cluster, yes=run.yes)
+        ask_for_the_name(journal.cluster, yes=run.yes)
         password = _password(run, known="set-up" in journal.done or "bootstrap" in journal.done)
-        _work(run, journal, password, held)
+        _work(run, journal, renewal, password, held)
 
 
 def _new(run: _Run) -> tuple[Journal, int | None, int]:
@@ -173,17 +164,6 @@ def _new(run: _Run) -> tuple[Journal, int | None, int]:
     return journals.begun(run.chosen.path, run.way, cluster), index, cluster.servers
 
 
-def _ask_for_the_name(name: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not can_ask():
-        raise ReconcilerError("there is no terminal to ask on, and nothing was changed: give --yes if all this is wanted")
-    sys.stderr.write(f"This is {socket.gethostname()}. To begin, type the cluster's name, {name}: ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip() != name:
-        raise ReconcilerError(f"that is not the cluster's name, {name}: nothing was changed")
-
-
 def _password(run: _Run, *, known: bool) -> Secret:
     from reconciler.systems.dialogue import can_be_typed
 
@@ -194,11 +174,11 @@ def _password(run: _Run, *, known: bool) -> Secret:
     return password
 
 
-def _work(run: _Run, journal: Journal, password: Secret, held: int) -> None:
+def _work(run: _Run, journal: Journal, renewal: Renewal, password: Secret, held: int) -> None:
     from reconciler.credentials.bootstrap import NotWritten
     from reconciler.credentials.regeneration import journal as journals
+    from reconciler.credentials.regeneration import others
     from reconciler.credentials.regeneration.old_tokens import old_tokens, revoke
-    from reconciler.credentials.regeneration.others import renew
     from reconciler.credentials.regeneration.steps import Regeneration
     from reconciler.report import regeneration as report
 
@@ -208,13 +188,16 @@ def _work(run: _Run, journal: Journal, password: Secret, held: int) -> None:
     if run.way == "acl-only" and not resumed:
         materials()  # what is not there is found before anything is changed
     making = Regeneration(run.way, archive, run.place, run.settings, password, materials, say)
+    others.written(archive, renewal)  # their addresses, which they will not know any more
     try:
         token, secret = making.run(journal, held, resumed=resumed)
         older = old_tokens(run.settings, secret, token)
         if run.revoke:
             revoke(run.settings, secret, older, say)
-        run.environ["CONSUL_HTTP_TOKEN"] = secret.reveal()  # of this process alone: for the agents of the other nodes
-        renew(run.others, archive, journals.read(archive, run.way) or journal, password, say)
+        renewal = renewal.with_archive(f"sha256:{journals.digest(archive)}")
+        if run.connections is not None:
+            run.connections.use_token(secret, str(archive))  # for the agents of the other nodes
+            renewal = others.renew(run.others, archive, renewal, password, say)
     except NotWritten as failure:
         if is_terminal(sys.stderr):
             say(f"The token is shown this once, keep it somewhere safe: {failure.secret.reveal()}")
@@ -225,8 +208,8 @@ def _work(run: _Run, journal: Journal, password: Secret, held: int) -> None:
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: this is not finished: run the same again, it goes on{_allows_another(run.place)}") from None
     making.ended()
-    again = [other.label for other in run.others]
-    emit(report.end_text(run.way, journal.cluster, str(token["AccessorID"]), archive, run.place, servers=journal.servers, nodes=again))
+    again = {"nodes": [other.label for other in run.others], "left": renewal.left}
+    emit(report.end_text(run.way, journal.cluster, str(token["AccessorID"]), archive, run.place, servers=journal.servers, **again))
     emit(report.old_tokens_text(older, revoked=run.revoke))
     if run.way == "acl-only" and _left_by_set_up(run.place) not in (None, password.reveal()):
         emit(f"{run.place.password_file} still holds another password, that of the old archive.\n")

@@ -50,7 +50,7 @@ class Mark:
 @dataclass(frozen=True, slots=True)
 class NodeState:
     """What there is on a machine. ``has_configuration``: that which set-up writes, main.json. ``mark``: that of a set-up of ours after which it was
-    not seen as a member yet. ``addresses``: those that its agent could bind to.
+    not seen as a member yet. ``bound_to``: what its agent's configuration says, empty where that says nothing; ``addresses`` those that it has.
     """
 
     archive: FileState | None
@@ -58,6 +58,7 @@ class NodeState:
     mark: Mark | None
     has_folder: bool
     has_program: bool
+    bound_to: str = ""
     addresses: tuple[str, ...] = ()
 
     @property
@@ -78,7 +79,7 @@ class NodeState:
     @property
     def lacks_of_address(self) -> str:
         """Why it cannot be told by itself what its agent shall bind to; empty when it can."""
-        if len(self.addresses) == 1:
+        if self.bound_to or len(self.addresses) == 1:
             return ""
         return f"several addresses ({', '.join(self.addresses)})" if self.addresses else "no address"
 
@@ -94,9 +95,10 @@ def told(facts: Facts) -> NodeState:
     folder = facts.folders.get(FOLDER)
     names = folder.entries if folder is not None else ()
     has_folder = folder is not None and not folder.special
-    addresses = _bound_to(facts.files.get(_BIND)) or _own(facts.programs.get("hostname", ""))
-    mark = _read(facts.files.get(_MARK_FILE))
-    return NodeState(facts.files.get(str(ARCHIVE)), _MAIN in names, mark, has_folder, PROGRAM in facts.programs, addresses)
+    return NodeState(
+        facts.files.get(str(ARCHIVE)), _MAIN in names, _read(facts.files.get(_MARK_FILE)), has_folder, PROGRAM in facts.programs,
+        _bound_to(facts.files.get(_BIND)), _own(facts.programs.get("hostname", "")),
+    )  # fmt: skip
 
 
 def look(host: Host) -> NodeState:
@@ -122,11 +124,11 @@ def differs(seen: FileState | None, sealed: bytes) -> str:
     return "it is another one" if seen.content != sealed else "" if access == ACCESS else f"it is {access}"
 
 
-def own_address(name: str, state: NodeState) -> str:
-    """The address that the agent of the machine ``name`` had, or else its only one. Raises Rejected when it has several, or none."""
-    if state.lacks_of_address:
+def own_address(name: str, state: NodeState, remembered: str = "") -> str:
+    """The address that the agent of the machine ``name`` has or had, or else its only one. Raises Rejected when it has several, or none."""
+    if not remembered and state.lacks_of_address:
         raise Rejected(f"{name} has {state.lacks_of_address}: write address: into its entry")
-    return state.addresses[0]
+    return state.bound_to or remembered or state.addresses[0]
 
 
 def _read(seen: FileState | None) -> Mark | None:
@@ -137,14 +139,14 @@ def _read(seen: FileState | None) -> Mark | None:
     return Mark(archive, int(status) if status.strip().isdecimal() else None)
 
 
-def _bound_to(seen: FileState | None) -> tuple[str, ...]:
+def _bound_to(seen: FileState | None) -> str:
     """What the agent's configuration says; nothing where that leaves it to Consul, by a template or by naming every address."""
     try:
         found = json.loads(seen.content) if seen is not None and seen.content is not None else None
     except ValueError:
-        return ()
+        return ""
     address = str(found.get("bind_addr") or "") if isinstance(found, dict) else ""
-    return () if address in _EVERY or "{{" in address else (address,)
+    return "" if address in _EVERY or "{{" in address else address
 
 
 def _own(printed: str) -> tuple[str, ...]:

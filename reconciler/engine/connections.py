@@ -46,6 +46,7 @@ class Connections:
         self._timeout_s = timeout_s
         self._log = log
         self._node = node
+        self._token: tuple[Secret, str] | None = None
         self._consul: Consul | None = None
         self._postgres: dict[str, Postgres] = {}
         self._hosts: dict[str, Host] = {}
@@ -73,6 +74,10 @@ class Connections:
         if self._consul is not None:
             self._consul.close()
 
+    def use_token(self, token: Secret, token_from: str) -> None:
+        """Ask Consul with this token, which came from ``token_from``, and with no other. To be said before anything is asked."""
+        self._token = token, token_from
+
     def prepare(self) -> None:
         """Ask what may have to be asked of the person at the terminal; nothing is connected."""
         _ = self.consul
@@ -84,6 +89,8 @@ class Connections:
             settings = consul_settings(
                 self.loaded.manifest.consul, self.environ, self.secret, directory=self.loaded.directory, timeout_s=self._timeout_s
             )
+            if self._token is not None:
+                settings = replace(settings, token=self._token[0], token_from=self._token[1])
             # Only to an agent of this node: the token of one mesh must not be sent to whatever address a manifest names.
             if settings.token is None and self._node is not None and settings.is_on_this_machine and (found := self._node.token()):
                 settings = replace(settings, token=fit_for_a_header(*found), token_from=found[1])

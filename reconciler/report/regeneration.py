@@ -6,12 +6,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-from reconciler.credentials.joining import SET_UP as NODE_SET_UP
 from reconciler.credentials.regeneration.journal import Step, Way
 from reconciler.credentials.regeneration.old_tokens import OldToken
+from reconciler.credentials.regeneration.others import Node
 from reconciler.credentials.regeneration.place import Place
 from reconciler.credentials.regeneration.steps import SET_UP, STEPS
 from reconciler.report.characters import visible
+from reconciler.report.distribution import nodes_lines
 
 _STEPS: Final[dict[Step, str]] = {
     "reset": "write the reset index{index} to {place.reset_file}, as {place.user}",
@@ -26,7 +27,7 @@ _STEPS: Final[dict[Step, str]] = {
 
 def steps_text(
     way: Way, cluster: str, leader: str, index: int | None, archive: Path, place: Place, done: Collection[Step], *, servers: int, revoke: bool,
-    nodes: Collection[str] = (), nodes_done: Collection[str] = (),
+    nodes: Sequence[Node] = (),
 ) -> str:  # fmt: skip
     """The steps, numbered, and what they mean for the mesh. ``index``: None where it is not known yet. ``servers``: 0 where that is
     not known. ``nodes`` are the others that are set up again afterwards.
@@ -38,11 +39,8 @@ def steps_text(
     fate = ", and delete them" if revoke else "; none is deleted"
     lines += [f"  {len(STEPS[way]) + 1}. list the older tokens that may do everything{fate}"]
     if nodes:
-        lines += [
-            f"  {len(STEPS[way]) + 2}. on each of these nodes, one after the other: copy {archive}, stop {place.unit}, remove its",
-            f"     configuration and certificates, and {' '.join(NODE_SET_UP)} with the new password on its terminal",
-        ]
-        lines += [f"       {node}{'  (done)' if node in nodes_done else ''}" for node in nodes]
+        first, *more = nodes_lines(archive, nodes)
+        lines += [f"  {len(STEPS[way]) + 2}. {first}", *(f"     {line}" for line in more)]
     lines.append("")
     if way == "whole":
         lines += [
@@ -74,17 +72,22 @@ def old_tokens_text(tokens: Sequence[OldToken], *, revoked: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def end_text(way: Way, cluster: str, accessor: str, archive: Path, place: Place, *, servers: int, nodes: Collection[str] = ()) -> str:
-    """What there is now, and what is to be done next. ``nodes`` are the others that were set up again."""
+def end_text(
+    way: Way, cluster: str, accessor: str, archive: Path, place: Place, *, servers: int, nodes: Collection[str] = (), left: Collection[str] = ()
+) -> str:  # fmt: skip
+    """What there is now, and what is to be done next. ``nodes`` are the others that were set up again, ``left`` those that a run before was to do."""
     if way == "whole":
         others = f"the other {servers - 1} servers first, then " if servers > 1 else ""
         kept = place.data / "serf" / "local.keyring"
         lines = [
             f"The credentials of {cluster} are new: token {accessor}, in {archive}.",
             *([f"Set up again: {', '.join(nodes)}."] if nodes else []),
+            *([f"NOT set up again yet, as an earlier run was to do: {', '.join(left)}."] if left else []),
             f"This machine is done. Now every other node of the mesh{' that is not set up again yet' if nodes else ''}, one after the other: "
             + others
-            + "all that run an agent. On each:",
+            + "all that run an agent.",
+            "Those that a manifest declares: reconciler credentials distribute --set-up-again --nodes FILE",
+            "On each of the others:",
             f"  systemctl stop {place.unit}",
             f"  rm {place.main} {place.bind} {place.home}/*.pem",
             "  service-discover setup-wizard          # asks for the address of that node and the new password",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from reconciler.credentials.archive import ACL_TOKEN, CA_KEY, GOSSIP_KEY
+from tests.e2e.canaries import Evidence, Find, known
 from tests.e2e.command import Command
 from tests.servers.consul import ConsulServer
 from tests.servers.mesh_node import CONFIG_FOLDER, MeshNode
@@ -19,6 +22,12 @@ MARK: Final = f"{ARCHIVE}.set-up-begun"
 SET_UP: Final = "service-discover setup-wizard on a terminal"
 _NEXT: Final = "/root/next"
 _STAND_IN: Final = Path(__file__).with_name("stand_in_service_discover.sh").read_text()
+_PREPARE: Final = r"""
+mkdir -p "$2"
+cp -p "$1/main.json" "$2/joined.json"
+mkfifo "$2/held"
+[ -e ~admin/.sudo_as_admin_successful ] || touch "$2/no-sudo-yet"
+"""
 _TAKE_AWAY: Final = r"""
 systemctl stop service-discover
 rm -f "$1"/config.json "$1"/cluster-credentials.tar.gpg* /var/lib/service-discover/*.pem
@@ -34,6 +43,7 @@ _PUT_BACK: Final = r"""
 systemctl stop service-discover
 rm -f "$1"/config.json "$1"/cluster-credentials.tar.gpg* /var/lib/service-discover/*.pem /usr/bin/service-discover
 cp -p "$2/joined.json" "$1/main.json"
+[ ! -e "$2/no-sudo-yet" ] || rm -f ~admin/.sudo_as_admin_successful
 rm -rf "$2" /var/lib/service-discover/other
 systemctl start service-discover
 """
@@ -47,7 +57,7 @@ class Member:
 
     def __post_init__(self) -> None:
         machine = self.node.machine
-        machine.run("sh", "-ec", 'mkdir -p "$2"; cp -p "$1/main.json" "$2/joined.json"; mkfifo "$2/held"', "sh", CONFIG_FOLDER, _NEXT)
+        machine.run("sh", "-ec", _PREPARE, "sh", CONFIG_FOLDER, _NEXT)
         machine.write("/usr/bin/service-discover", _STAND_IN, mode="0755")
         machine.write(f"{_NEXT}/password", PASSWORD, mode="0600")
         machine.write(f"{_NEXT}/config.json", json.dumps({"bind_addr": self.address}), mode="0600")
@@ -151,9 +161,11 @@ class Members:
     machines: tuple[Member, ...]
     contents: Mapping[str, bytes]
 
-    def manifest(self, *, first: str = "", **cluster: Any) -> dict[str, Any]:
-        names = ("one", "two")[: len(self.machines)]
-        hosts = {name: {"ssh": f"root@{m.address}"} for name, m in zip(names, self.machines, strict=True)}
+    def manifest(self, *, first: str = "", by_sudo: str = "two", **cluster: Any) -> dict[str, Any]:
+        """``by_sudo`` is the machine that is not logged in to as root."""
+        names = ("one", "two")
+        hosts: dict[str, Any] = {name: {"ssh": f"root@{m.address}"} for name, m in zip(names, self.machines, strict=True)}
+        hosts[by_sudo] = {"ssh": hosts[by_sudo]["ssh"].replace("root", "admin"), "sudo": True}
         nodes = {name: {"first_instance": True} if name == first else {} for name in names}
         own = {"file": "cluster-credentials.tar.gpg", "password": {"file": "password"}, "nodes": nodes}
         return {"version": 1, "name": "members", "hosts": hosts, "mesh_credentials": {"cluster": {**own, **cluster}}}
@@ -161,6 +173,19 @@ class Members:
     def write(self, manifest: dict[str, Any]) -> str:
         (self.run.folder / "mesh.yaml").write_text(json.dumps(manifest))
         return "mesh.yaml"
+
+    def leaks(self, evidence: Evidence, password: str = PASSWORD, contents: Mapping[str, bytes] | None = None) -> list[Find]:
+        """What of the archive's secrets, or of its password, is found in ``evidence``, in Consul, or in what a machine has written down."""
+        for member in self.machines:
+            evidence.add("processes", member.processes)
+            evidence.add("journal", member.node.machine.run("journalctl", "--no-pager").stdout)
+        server = self.machines[0].node.server
+        evidence.add("records", *(b64decode(pair["Value"]) for pair in server.get("/v1/kv/reconciler/?recurse") or ()))
+        inside = self.contents if contents is None else contents
+        secrets = {"password": password, "SecretID": json.loads(inside[ACL_TOKEN])["SecretID"], "gossip key": inside[GOSSIP_KEY].decode()}
+        secrets["CA key"] = inside[CA_KEY].decode().splitlines()[1][10:50]
+        assert b"setup-wizard" in evidence.all("processes"), "they were looked at while it had the password"
+        return evidence.search([known(name, value) for name, value in secrets.items()])
 
     def sealed(self) -> str:
         """The archive that is to be on them."""

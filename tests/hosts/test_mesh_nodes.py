@@ -10,11 +10,14 @@ import pytest
 
 from tests.credentials.archives import contents
 from tests.credentials.archives import write as write_archive
+from tests.e2e.canaries import Evidence
 from tests.hosts.members import ARCHIVE, MARK, PASSWORD, SET_UP, Members
 from tests.servers.mesh_node import CONFIG_FOLDER
 
 pytestmark = [pytest.mark.systemd, pytest.mark.envoy]
 
+OTHER_ADDRESS = "192.0.2.7"
+LOUD = ("-vv", "--log-file", "run.log")
 IMPATIENT = ("-m", "tests.hosts.impatient")
 
 
@@ -38,12 +41,25 @@ def are_members(members, calls=1):
 def test_the_nodes_get_the_archive_and_are_set_up_and_stay_what_they_are(members: Members):
     one, two = members.machines
     manifest = members.manifest()
-    applied = apply(members, manifest)
+    two.node.machine.run("ip", "address", "add", OTHER_ADDRESS, "dev", "eth0")
+    refused = apply(members, manifest, expect=5).out
+    assert f"two has several addresses ({two.address}, {OTHER_ADDRESS}): write address: into its entry" in refused and one.calls == []
+    manifest["mesh_credentials"]["cluster"]["nodes"]["two"]["address"] = two.address
+    members.write(manifest)
+    evidence = Evidence()
+    for looked in (("plan", "--out", "mesh.plan", "mesh.yaml", "-vv"), ("plan", "mesh.yaml", "--format", "json")):
+        shown = members.run(*looked, "--log-file", "run.log", expect=0)
+        evidence.add("plan", shown.out, shown.err)
+    applied = apply(members, manifest, *LOUD)
+    two.node.machine.run("ip", "address", "delete", OTHER_ADDRESS, "dev", "eth0")
     assert applied.out.count("    archive: sha256:") == applied.out.count("    set_up: true\n") == 2
     assert are_members(members) and is_settled(members, manifest)
-    for member in members.machines:
-        assert "setup-wizard" in member.processes and PASSWORD not in member.processes
-    assert PASSWORD not in applied.out + applied.err
+    assert [m.addresses for m in members.machines] == [[m.address] for m in members.machines]
+    owned = members.run("owned", "show", "--format", "json", "mesh-node/one", "mesh.yaml", expect=0)
+    evidence.add("output", applied.out, applied.err, owned.out, (members.run.folder / "run.log").read_text())
+    evidence.add("saved plan", (members.run.folder / "mesh.plan").read_text())
+    assert b"mesh-node" in evidence.all("saved plan") and b"DEBUG" in evidence.all("output").upper()
+    assert members.leaks(evidence) == []
 
     one.node.machine.run("sh", "-c", f"chmod 0644 {ARCHIVE}; echo more >>{ARCHIVE}")
     two.node.machine.run("rm", ARCHIVE)
@@ -70,17 +86,19 @@ def test_the_nodes_get_the_archive_and_are_set_up_and_stay_what_they_are(members
 
 def test_a_wrong_password_stops_at_the_first_node_and_leaves_nothing_half_done(members: Members):
     one, two = members.machines
-    one.node.machine.write("/root/victim", "kept")
+    one.node.machine.write("/root/next/victim", "kept")
     for link in (MARK, f"{CONFIG_FOLDER}/.{Path(MARK).name}.reconciler-new"):
-        one.node.machine.run("ln", "-s", "/root/victim", link)
+        one.node.machine.run("ln", "-s", "/root/next/victim", link)
     (members.run.folder / "password").write_text("another horse")
-    failed = apply(members, members.manifest(), expect=3)
+    failed = apply(members, members.manifest(), *LOUD, expect=3)
     assert "service-discover: error: unable to read" in failed.out and "openpgp: incorrect key\n" in failed.out
-    assert "mesh-node/two (create): mesh-node/one was not applied" in failed.out and "another horse" not in failed.out + failed.err
+    assert "mesh-node/two (create): mesh-node/one was not applied" in failed.out
+    evidence = Evidence()
+    evidence.add("output", failed.out, failed.err, (members.run.folder / "run.log").read_text())
+    assert members.leaks(evidence, "another horse") == []
     assert (one.calls, two.calls, two.archive()) == ([SET_UP], [], None)
     assert not one.is_set_up() and not one.node.machine.exists(MARK)
-    assert one.node.machine.read("/root/victim") == "kept", "root follows no link in the service's folder"
-    one.node.machine.run("rm", "/root/victim")
+    assert one.node.machine.read("/root/next/victim") == "kept", "root follows no link in the service's folder"
     (members.run.folder / "password").write_text(PASSWORD)
     write_archive(members.run.folder, contents(), PASSWORD)
     apply(members, members.manifest())
@@ -107,11 +125,11 @@ def test_a_set_up_that_fails_or_dies_halfway_is_done_anew_by_the_next_run(member
 def test_a_set_up_goes_on_when_the_run_was_killed_and_nobody_meddles_with_it(members: Members):
     one = members.machines[0]
     one.goes_wrong("hold started")
-    run = members.run.start("apply", members.write(members.manifest()), "--auto-approve")
+    run = members.run.start("apply", members.write(members.manifest(by_sudo="one")), "--auto-approve")
     one.holds()
     run.send_signal(signal.SIGKILL)
     run.wait(60)
-    at_work = apply(members, members.manifest(), "--lock-timeout", "60s", expect=3)
+    at_work = apply(members, members.manifest(by_sudo="one"), "--lock-timeout", "60s", expect=3)
     assert "one: the set-up that was begun earlier is still at work: wait until it has ended, and run again" in at_work.out
     one.let_go()
     apply(members, members.manifest())

@@ -6,9 +6,9 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -27,11 +27,7 @@ _LARGEST_BYTES: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """``archive_before`` is the digest of the archive that there was, as it lay there, encrypted; empty for none. ``done``: names of steps.
-
-    ``addresses`` are what the agents of the other nodes bind to, by the nodes' labels: set-up is asked for it when the machine does not know it any
-    more. ``nodes_done`` are those that were set up again.
-    """
+    """``archive_before`` is the digest of the archive that there was, as it lay there, encrypted; empty for none. ``done``: names of steps."""
 
     way: Way
     cluster: str
@@ -40,8 +36,6 @@ class Journal:
     servers: int
     archive_before: str
     done: tuple[Step, ...] = ()
-    addresses: Mapping[str, str] = field(default_factory=dict)
-    nodes_done: tuple[str, ...] = ()
 
 
 def path_of(archive: Path) -> Path:
@@ -64,7 +58,7 @@ def read(archive: Path, way: Way) -> Journal | None:
         document = json.loads(read_bounded(path, _LARGEST_BYTES, "the journal of an interrupted run"))
         if document.pop("format") != _FORMAT:
             raise ValueError
-        found = Journal(**{**document, "done": tuple(document["done"]), "nodes_done": tuple(document.get("nodes_done", ()))})
+        found = Journal(**{**document, "done": tuple(document["done"])})
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ReconcilerError(f"{path} is no journal that this version has written: {begin_anew}") from None
     if found.way != way:
@@ -81,11 +75,6 @@ def noted(archive: Path, journal: Journal, *done: Step) -> Journal:
 def rewritten(archive: Path, journal: Journal, done: tuple[Step, ...]) -> Journal:
     """The journal with exactly these steps, on disk."""
     return _written(archive, replace(journal, done=done))
-
-
-def noted_node(archive: Path, journal: Journal, label: str) -> Journal:
-    """The journal with another node that was set up again, on disk."""
-    return _written(archive, replace(journal, nodes_done=(*journal.nodes_done, label)))
 
 
 def _written(archive: Path, now: Journal) -> Journal:
