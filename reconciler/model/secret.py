@@ -7,7 +7,7 @@ the bytes are sent. The other types stand in a specification where a value will 
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
 
 from reconciler.model.address import Address
@@ -100,14 +100,20 @@ class Reference:
 
     def to(self, value: Any) -> Any:
         """What stands in this one's place, once ``value`` is known of the attribute."""
-        return value.reveal() if isinstance(value, Secret) and not self.masked else value
+        if self.masked:
+            return value
+        return value.reveal() if isinstance(value, Secret) else replace(value, masked=False) if isinstance(value, Pending) else value
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A value that only applying will tell; ``text`` is what the plan shows, such as ``(known after apply)``."""
+    """A value that only applying will tell.
+
+    ``text`` is what the plan shows, such as ``(known after apply)``; ``masked`` as in :class:`SecretSource`.
+    """
 
     text: str
+    masked: bool = True
 
 
 GENERATED_AT_APPLY = Pending("(generated at apply)")

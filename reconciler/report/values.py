@@ -24,7 +24,11 @@ _LOOKS_LIKE_MORE: Final = tuple("([{\"'&*!|>%@`-?#")
 def is_masked(value: Value) -> bool:
     """Whether ``value`` is one that must not be seen; also anything of a type that is not known here, which is not worth the risk."""
     # By exact type first: asking the protocol in is_secret is slow, and nearly every value is one of these.
-    return type(value) not in _SHOWN_TYPES and (not isinstance(value, Mapping | Semantic | Digest | Absent) or is_secret(value))
+    if type(value) in _SHOWN_TYPES:
+        return False
+    if isinstance(value, Pending):
+        return value.masked
+    return not isinstance(value, Mapping | Semantic | Digest | Absent) or is_secret(value)
 
 
 def holds_secret(value: Value) -> bool:
@@ -78,7 +82,7 @@ def one_line(value: Value, *, inside: bool = False) -> str:
     """
     if value is ABSENT:
         return NOT_SET
-    if is_masked(value):
+    if isinstance(value, Pending) or is_masked(value):
         return masked_text(value)
     if isinstance(value, Semantic):
         return one_line(value.shown, inside=inside)

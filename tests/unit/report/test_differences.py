@@ -1,7 +1,7 @@
 import pytest
 
 from reconciler.model.change import FieldChange
-from reconciler.model.secret import GENERATED_AT_APPLY, Hidden, Secret
+from reconciler.model.secret import GENERATED_AT_APPLY, Hidden, Pending, Secret
 from reconciler.model.value import ABSENT, WITHHELD, Digest
 from reconciler.report.differences import field_lines, value_lines
 from reconciler.report.paint import PLAIN
@@ -33,6 +33,8 @@ def lines(before, after, path=("value",), **more):
         ("x", {"a": 1}, "value: x → {a: 1}"),
         (ABSENT, {}, "value: (not set) → {}"),
         (1, 1.5, "value: 1 → 1.5"),
+        ("x3", Pending("(known after apply)"), "value: (secret) → (known after apply)"),
+        ("x3", Pending("(known after apply)", masked=False), "value: x3 → (known after apply)"),
     ],
 )
 def test_a_difference_on_one_line(before, after, shown):
