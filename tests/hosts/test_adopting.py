@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 
 from tests.servers.gateway_by_hand import FOLDER, GATEWAY, RULES, SERVICE, UNIT_FILE, GatewayByHand, declare
@@ -47,7 +49,11 @@ def by_hand(gateways):
 def test_a_gateway_made_by_hand_is_adopted_where_it_lies_and_kept(gateways, by_hand):
     machine, manifest = gateways.node.machine, _manifest(gateways, by_hand)
     process = _state(machine, "MainPID")
+    elsewhere = deepcopy(manifest)
+    del elsewhere["terminating_gateways"][GATEWAY]["process"]["unit_path"]
+    assert f"write unit_path: {UNIT_FILE} to adopt it where it is" in gateways.run("plan", gateways.write(elsewhere), expect=5).err
     refused = gateways.run("plan", gateways.write(manifest), expect=5)
+    assert "unit_path" not in refused.err
     assert [address for address in _DIFFERENT if f"× {address}: exists and was not made by this manifest" not in refused.out] == []
     assert refused.out.count("  × ") == len(_DIFFERENT)
     assert _state(machine, "MainPID") == process

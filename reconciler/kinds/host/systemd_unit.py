@@ -6,7 +6,7 @@ there yet. ``reads`` holds the version of each file that a start takes in: when 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from operator import or_
 from typing import ClassVar, Final
@@ -77,7 +77,10 @@ class SystemdUnit(OnMachine):
 
     def findings(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Finding]:
         """What of the machine does not go with its gateways."""
-        return [finding for w in wanted if w.desired is not None for finding in _fitness.findings(w.address, w.desired.entry, facts)]
+        for want in wanted:
+            if want.desired is not None:
+                yield from _fitness.findings(want.address, want.desired.entry, facts)
+                yield from _lies_elsewhere(want, facts)
 
     def told(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Live]:
         """Where its file is, whether it is enabled and runs; what it read is what was written when it was last started by us."""
@@ -120,6 +123,15 @@ def _needs(process: Process) -> frozenset[Address]:
         {process.address(kind) for kind in ("os-user", "os-group", "agent-service")}
         | {Address.of("config-entry", "terminating-gateway", process.name, fold=True)}
     )
+
+
+def _lies_elsewhere(want: Wanted, facts: Facts) -> Iterator[Finding]:
+    """A unit that nobody has recorded, whose file is not where its entry has it."""
+    (host, unit), path = want.address.segments, want.desired.entry.unit_path if want.desired is not None else ""
+    state = facts.units.get(unit)
+    if want.record is None and state is not None and state.file and not _same_file(state.file, path):
+        what = f"{unit} of {host} is in {state.file}, and {path} would go before it"
+        yield Finding(want.address, what, f"write unit_path: {state.file} to adopt it where it is", is_remark=True)
 
 
 def _is_there(want: Wanted, state: UnitState) -> bool:
