@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,12 @@ def test_each_machine_gets_its_own_and_one_goes_without_the_other(two: Gateways,
 
     manifest["hosts"]["second"]["port"] = 1
     assert "host second cannot be reached" in two.run("plan", two.write(manifest), expect=1).err
+    # no token is made whose file could not be written, also when nothing but the token is asked for
+    rotated, tokens = deepcopy(manifest), two.node.server.get("/v1/acl/tokens")
+    rotated["mesh_credentials"]["tokens"]["carbonio-second"]["rotation"] = 1
+    for options in ([], ["--target", "acl-token/carbonio-second"]):
+        assert "host second cannot be reached" in two.apply(rotated, *options, expect=1).err
+        assert two.node.server.get("/v1/acl/tokens") == tokens
     del manifest["hosts"]["second"]["port"]
 
     two.apply(without(manifest, "carbonio-second"), "--allow-delete", "*")

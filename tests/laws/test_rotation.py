@@ -148,7 +148,9 @@ def test_a_token_under_another_label_elsewhere_belongs_to_that_manifest(applied,
 
 
 def test_the_old_token_is_kept_with_all_that_it_needs_while_its_file_cannot_be_moved_over(applied, path):
-    """In the run that rotates it and takes its policy and its role away, and in the next one, to which only the record tells what it needs."""
+    """In the run that rotates it and takes its policy and its role away, in the next, to which only the record tells what it needs, and in one that
+    rotates it again.
+    """
     rules = {"rules": {"key_prefix": {"r/": "read"}}}
     before = manifest(path, roles=["rotation"])
     before["mesh_credentials"] |= {"policies": {"rotation": rules, "of-role": rules}, "roles": {"rotation": {"policies": ["of-role"]}}}
@@ -157,8 +159,10 @@ def test_the_old_token_is_kept_with_all_that_it_needs_while_its_file_cannot_be_m
     after = manifest(path, rotation=1, policies=["another"])
     after["mesh_credentials"]["policies"] = {"another": rules}
     path.parent.chmod(0o777)  # nothing is written into a folder that anybody may write to
-    for _ in range(2):
+    for rotation in (1, 1, 2):
+        after["mesh_credentials"]["tokens"]["rotation"]["rotation"] = rotation
         planned, outcome = applied.apply(after)
+        assert len(tokens(applied)) == rotation + 1
         assert planned.count(Action.DELETE) == 3
         assert {str(r.change.address): r.why for r in outcome.results if r.status is Status.NOT_ATTEMPTED} == {
             "acl-policy/of-role": "acl-role/rotation was not applied",
