@@ -43,7 +43,7 @@ def token_with(consul: ConsulServer) -> Iterator[Callable[[Rules | str], str]]:
 
 
 def without_each(rules: Rules) -> Iterator[tuple[str, Rules]]:
-    """The rules without one of them, each in turn, and a part of the words by which the missing right is named."""
+    """The rules without one of them, each in turn, and the words by which the missing right is named."""
     for resource, said in rules.items():
         if isinstance(said, str):
             left = copy.deepcopy(rules)
@@ -51,11 +51,15 @@ def without_each(rules: Rules) -> Iterator[tuple[str, Rules]]:
             yield f"{resource}:{said}", left
             continue
         for name, rule in said.items():
-            for key in rule:
+            for key, access in rule.items():
                 left = copy.deepcopy(rules)
-                left[resource][name][key] = "deny"
+                if len(rule) == 1:
+                    del left[resource][name]
+                else:  # what one of them gives the other may give too
+                    left[resource][name][key] = "deny"
                 what = "intention" if key == "intentions" else resource.removesuffix("_prefix")
-                yield f"{what}:", left
+                # a session is made on a node, which the rules do not name
+                yield f"{what}:{access}" + (f' on "{name}"' if name else ' on "' if what == "session" else ""), left
 
 
 @pytest.mark.parametrize(("example", "files"), CASES)
@@ -71,24 +75,31 @@ def test_every_example_takes_exactly_this(
         run("policy", "--format", "json", "--for", purpose, *files, expect=0).json for purpose in ("plan", "drift", "apply")
     )
 
-    for attributes in for_apply["postgres"].values():
-        postgres18.query(f"CREATE ROLE least {' '.join(attributes)} PASSWORD 'least'")
-        run = run.having(PGUSER="least", PGPASSWORD="least")
-    applying, planning = (run.having(CONSUL_HTTP_TOKEN=token_with(rights["rules"])) for rights in (for_apply, for_plan))
+    for role, rights in (("looks", for_plan), ("least", for_apply)):
+        for attributes in rights["postgres"].values():
+            postgres18.query(f"CREATE ROLE {role} {' '.join(attributes)} PASSWORD '{role}'")
+    in_consul = {name: token_with(rights["rules"]) for name, rights in (("looks", for_plan), ("least", for_apply))}
+    planning, applying = (run.having(CONSUL_HTTP_TOKEN=token, PGUSER=name, PGPASSWORD=name) for name, token in in_consul.items())
 
     planning("plan", *files, expect=0)
+    for attributes in for_apply["postgres"].values():
+        for attribute in attributes[1:]:
+            postgres18.query(f"ALTER ROLE least NO{attribute}")
+            lacking = applying("apply", "--auto-approve", *files, expect=1).err
+            assert re.search(rf"it lacks .*\b{attribute}\b", lacking), lacking
+            postgres18.query(f"ALTER ROLE least {attribute}")
     applying("apply", "--auto-approve", *files, expect=0)
     planning("plan", "--detailed-exitcode", *files, expect=0)
     for purpose, rights in (("plan", for_plan), ("apply", for_apply)):
         loaded = load([folder / file for file in files])
         for right, left in without_each(rights["rules"]):
-            environ = {**run.environment, "CONSUL_HTTP_TOKEN": token_with(left)}
+            environ = {**applying.environment, "CONSUL_HTTP_TOKEN": token_with(left)}
             with Connections(loaded, environ) as connections, pytest.raises(AccessDenied, match=re.escape(right)):
                 operations.plan(connections, operations.Options(), write=purpose == "apply")
-    run.having(CONSUL_HTTP_TOKEN=token_with(for_drift["rules"]))("drift", *files, expect=0)
+    planning.having(CONSUL_HTTP_TOKEN=token_with(for_drift["rules"]))("drift", *files, expect=0)
     applying("destroy", "--auto-approve", *files, expect=0)
-    for _ in for_apply["postgres"]:
-        postgres18.query("DROP ROLE least")
+    for role in ("looks", "least"):
+        postgres18.query(f"DROP ROLE IF EXISTS {role}")
 
 
 def test_what_is_about_others(
