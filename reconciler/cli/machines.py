@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -15,6 +16,7 @@ from reconciler.model.errors import ReconcilerError
 
 if TYPE_CHECKING:
     from reconciler.engine.connections import Connections
+    from reconciler.manifest.connections import HostSection
     from reconciler.manifest.models import MeshNode
     from reconciler.systems.host import Host
 
@@ -30,15 +32,21 @@ _TOKENS: Final = ("CONSUL_HTTP_TOKEN", "CONSUL_HTTP_TOKEN_FILE", "SETUP_CONSUL_T
 
 
 @contextmanager
-def of_manifest(files: tuple[str, ...]) -> Iterator[Connections]:
-    """The machines of a manifest. The connection to Consul is that of the environment, without its token, and not the manifest's."""
+def of_manifest(files: tuple[str, ...], destinations: tuple[str, ...] = (), *, sudo: bool = False) -> Iterator[Connections]:
+    """The machines of a manifest, if there is one, and those behind other SSH ``destinations``. The connection to Consul is that of the environment,
+    without its token, and not the manifest's.
+    """
     from dataclasses import replace
 
     from reconciler.engine.connections import Connections
+    from reconciler.manifest.loading import load_text
 
-    loaded = load_target(Target(files=files))
+    loaded = load_target(Target(files=files)) if files else load_text("version: 1\nname: machines\n", Path.cwd())
+    known = loaded.manifest.hosts
+    more = {name: _behind(name, sudo=sudo) for name in destinations if name != LOCAL and name not in known}
+    manifest = loaded.manifest.model_copy(update={"consul": None, "hosts": {**known, **more}})
     environ = {name: value for name, value in os.environ.items() if name not in _TOKENS}
-    with Connections(replace(loaded, manifest=loaded.manifest.model_copy(update={"consul": None})), environ) as connections:
+    with Connections(replace(loaded, manifest=manifest), environ) as connections:
         yield connections
 
 
@@ -55,26 +63,15 @@ def named(names: tuple[str, ...], files: tuple[str, ...], *, sudo: bool) -> Iter
     """The machines ``names``: hosts of the manifest that is called so, SSH destinations, or ``local``; without names every node of the manifest."""
     if not names and not files:
         raise click.UsageError("Missing --host, or --nodes for those of a manifest.", click.get_current_context())
-    with ExitStack() as held:
-        connections = held.enter_context(of_manifest(files)) if files else None
-        known = set(connections.host_names()) if connections is not None else set()
-        wanted = names or tuple(node.host for _, node in nodes_of(connections)) if connections is not None else names
-        hosts: list[Host] = []
-        for name in dict.fromkeys(wanted):
-            if connections is not None and name in known:
-                hosts.append(connections.host(name))
-            else:
-                hosts.append(_reached(name, sudo=sudo))
-                held.callback(hosts[-1].close)
-        yield hosts
+    with of_manifest(files, names, sudo=sudo) as connections:
+        wanted = names or tuple(node.host for _, node in nodes_of(connections))
+        yield [connections.host(name) for name in dict.fromkeys(wanted)]
 
 
-def _reached(destination: str, *, sudo: bool) -> Host:
+def _behind(destination: str, *, sudo: bool) -> HostSection:
+    from reconciler.manifest.connections import HostSection
     from reconciler.manifest.fields import SSH_DESTINATION
-    from reconciler.systems.host import LocalHost, RemoteHost, SshSettings, SshShell
 
-    if destination == LOCAL:
-        return LocalHost(LOCAL)
     if SSH_DESTINATION.compiled.fullmatch(destination) is None:
         raise click.BadParameter(f"{destination!r} is no SSH destination such as root@node.example.com.", param_hint="--host")
-    return RemoteHost(destination, SshShell(SshSettings(destination, destination, None, sudo, os.environ.get("RECONCILER_SSH_CONFIG", ""))))
+    return HostSection(ssh=destination, sudo=sudo)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.credentials.archives import contents, write
+from tests.e2e.canaries import Evidence, known
 from tests.hosts.gateways import Gateways
 from tests.hosts.members import ARCHIVE, PASSWORD
 
@@ -16,9 +17,19 @@ pytestmark = [pytest.mark.systemd, pytest.mark.envoy]
 @pytest.fixture
 def distribute(gateways: Gateways):
     """The command, with an archive; afterwards there is none on the machine."""
-    write(gateways.run.folder, contents(), PASSWORD)
-    yield lambda *arguments, expect=0: gateways.run("credentials", "distribute", "cluster-credentials.tar.gpg", *arguments, expect=expect)
-    gateways.node.machine.run("rm", "-f", ARCHIVE, "/root/archive")
+    inside, evidence, machine = contents(), Evidence(), gateways.node.machine
+    write(gateways.run.folder, inside, PASSWORD)
+
+    def run(*arguments, expect=0):
+        found = gateways.run("credentials", "distribute", "cluster-credentials.tar.gpg", *arguments, expect=expect)
+        evidence.add("output", found.out, found.err)
+        return found
+
+    yield run
+    machine.run("rm", "-f", ARCHIVE, "/root/archive")
+    evidence.add("journal", machine.run("journalctl", "--no-pager").stdout)
+    secrets = [known(name, content.decode()) for name, content in inside.items() if "pem" not in name]
+    assert evidence.all("output") and evidence.search([known("password", PASSWORD), *secrets]) == []
 
 
 def test_the_archive_goes_where_it_differs(distribute, gateways: Gateways):

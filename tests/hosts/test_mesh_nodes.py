@@ -17,6 +17,7 @@ from tests.servers.mesh_node import CONFIG_FOLDER
 pytestmark = [pytest.mark.systemd, pytest.mark.envoy]
 
 OTHER_ADDRESS = "192.0.2.7"
+NOT_ONE = (("--target", "mesh-node/two"), ("--exclude", "mesh-node/one"))
 LOUD = ("-vv", "--log-file", "run.log")
 IMPATIENT = ("-m", "tests.hosts.impatient")
 
@@ -47,9 +48,10 @@ def test_the_nodes_get_the_archive_and_are_set_up_and_stay_what_they_are(members
     manifest["mesh_credentials"]["cluster"]["nodes"]["two"]["address"] = two.address
     members.write(manifest)
     evidence = Evidence()
-    for looked in (("plan", "--out", "mesh.plan", "mesh.yaml", "-vv"), ("plan", "mesh.yaml", "--format", "json")):
-        shown = members.run(*looked, "--log-file", "run.log", expect=0)
-        evidence.add("plan", shown.out, shown.err)
+    whole = members.run("plan", "--out", "mesh.plan", "mesh.yaml", *LOUD, expect=0)
+    parts = [members.run("plan", "mesh.yaml", option, node, "--format", "json", expect=0) for option, node in NOT_ONE]
+    assert [[c["address"] for c in part.json["changes"]] for part in parts] == [["mesh-node/two"]] * 2, "whoever says so leaves one out"
+    evidence.add("plan", *(text for shown in (whole, *parts) for text in (shown.out, shown.err)))
     applied = apply(members, manifest, *LOUD)
     two.node.machine.run("ip", "address", "delete", OTHER_ADDRESS, "dev", "eth0")
     assert applied.out.count("    archive: sha256:") == applied.out.count("    set_up: true\n") == 2

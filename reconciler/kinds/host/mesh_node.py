@@ -7,8 +7,8 @@ its entry goes it is forgotten. They are set up one after the other, and each mu
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,12 +30,25 @@ from reconciler.model.value import Value
 from reconciler.systems.host import Facts, Host, Inquiry
 
 
+class _Archive:
+    """The archive as it lies here, the same for all nodes."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    @cached_property
+    def digest(self) -> str | None:
+        """None where it cannot be read, which the plan fails with: it is a field of each node."""
+        try:
+            return digest_of(read_sealed(self.file))
+        except ReconcilerError:
+            return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """``file`` is where the archive lies here."""
-
     node: MeshNode
-    file: Path
+    archive: _Archive
 
 
 class MeshNodes(OnMachine):
@@ -49,17 +62,20 @@ class MeshNodes(OnMachine):
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:
         """One for each node, each after those before it."""
         cluster = manifest.manifest.mesh_credentials.cluster
+        if cluster is None:
+            return
+        archive = _Archive(manifest.directory / cluster.file)
         before: frozenset[Address] = frozenset()
-        for label, node in cluster.in_order if cluster is not None else ():
-            assert cluster is not None
+        for label, node in cluster.in_order:
             fields: dict[str, Value] = {"archive": SecretSource("digest", cluster.file, masked=False), "access": nodes.ACCESS, "set_up": True}
             fields |= {k: v for k, v in (("address", node.address), ("password", cluster.password)) if v is not None}
+            # not in needs: what a node was set up with once, it does not need to stay
             must_exist = frozenset({cluster.password.address} if isinstance(cluster.password, Reference) else ())
             address = self.address(node.host)
             yield Desired(
                 address, System("host", node.host), fields, label, manifest.place("mesh_credentials", "cluster", "nodes", label),
-                needs=must_exist, must_exist=must_exist, after=before, on_removal=OnRemoval.RETAIN, protect=node.protect, adopt=node.adopt,
-                entry=_Entry(node, manifest.directory / cluster.file),
+                must_exist=must_exist, after=before | must_exist, on_removal=OnRemoval.RETAIN, protect=node.protect, adopt=node.adopt,
+                entry=_Entry(node, archive),
             )  # fmt: skip
             before |= {address}
 
@@ -92,7 +108,7 @@ class MeshNodes(OnMachine):
         if state.is_set_up:
             raise AlreadyExists(f"{system.name} was set up by somebody else meanwhile: run again")
         assert order.desired is not None
-        if state.archive is not None and state.digest not in _known(order.desired.entry.file, order.record):
+        if state.archive is not None and state.digest not in _known(order.fields["archive"], order.record):
             raise AlreadyExists(f"{system.name} has another archive meanwhile: run again")
         return _make(system, order, state)
 
@@ -138,19 +154,16 @@ def _lacking(desired: Desired, state: NodeState) -> Iterable[tuple[str, str]]:
         yield f"has {state.lacks_of_address}", "write address: into its entry"
 
 
-def _known(want_file: Path | None, record: Record | None) -> set[Value]:
+def _known(digest: Value, record: Record | None) -> set[Value]:
     """The digests of archives that may be on a machine that is not set up: the one that it is to have, and the one of a run before."""
-    found: set[Value] = {record.specification.get("archive")} if record is not None else set()
-    with suppress(ReconcilerError):  # said where it is needed
-        found |= {digest_of(read_sealed(want_file))} if want_file is not None else set()
-    return found
+    return {digest} | ({record.specification.get("archive")} if record is not None else set())
 
 
 def _is_absent(want: Wanted, state: NodeState) -> bool:
     if state.mark is not None:
         return want.record is not None and want.record.state is State.CLAIMING
-    file = want.desired.entry.file if want.desired is not None else None
-    return not state.has_configuration and (state.archive is None or state.digest in _known(file, want.record))
+    digest = want.desired.entry.archive.digest if want.desired is not None else None
+    return not state.has_configuration and (state.archive is None or state.digest in _known(digest, want.record))
 
 
 def _live(want: Wanted, state: NodeState) -> Live:
@@ -165,10 +178,10 @@ def _live(want: Wanted, state: NodeState) -> Live:
 def _make(system: Host, order: Order, state: NodeState) -> Made:
     """The archive where it differs, and set-up where there was none; all that can be told is refused before anything is written."""
     assert order.desired is not None
-    sealed = read_sealed(order.desired.entry.file)
+    sealed = read_sealed(order.desired.entry.archive.file)
     archive = digest_of(sealed)
     if archive != order.fields["archive"]:
-        raise LostRace(f"{order.desired.entry.file} was written by somebody else meanwhile: run again")
+        raise LostRace(f"{order.desired.entry.archive.file} was written by somebody else meanwhile: run again")
     password, address = order.fields.get("password"), ""
     if not state.is_set_up:
         address = str(order.fields.get("address") or nodes.own_address(system.name, state))

@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.kinds.host.mesh_node import KIND
 from reconciler.manifest.loading import load_text
+from reconciler.model.address import Address
 from reconciler.model.kind import Wanted
 from reconciler.systems.host import Facts, FileState, FolderState
 
@@ -78,3 +79,12 @@ def test_a_mark_without_configuration_is_a_set_up_of_ours_too(tmp_path):
     _, (live,) = told(tmp_path, files={MARK: a_file(b"sha256:1\n"), ARCHIVE: a_file(b"x")})
     assert live.fields["set_up"] is False
     assert told(tmp_path, files={MARK: a_file(None, special="a symbolic link")}) == ([], []), "what was not made by us says nothing"
+
+
+def test_a_node_does_not_keep_the_key_of_its_password_when_it_is_forgotten(tmp_path):
+    cluster = {"file": "archive", "password": {"kv": "a/password"}, "nodes": {"one": {"host": "local"}, "two": {}}}
+    manifest = {"version": 1, "name": "mesh", "hosts": {"two": {"ssh": "root@two"}}, "mesh_credentials": {"cluster": cluster}}
+    one, two = KIND.declare(load_text(json.dumps(manifest), tmp_path))
+    key = Address.of("kv", "a/password")
+    assert (one.needs, one.must_exist, one.after) == (frozenset(), frozenset({key}), frozenset({key}))
+    assert (two.needs, two.must_exist, two.after) == (frozenset(), frozenset({key}), frozenset({key, one.address}))
