@@ -80,7 +80,7 @@ def set_up_again(chosen: ArchiveChoice, settings: ConsulSettings, files: tuple[s
 
 def _cluster(settings: ConsulSettings, others: Sequence[Other], renewal: Renewal) -> str:
     """The cluster's name. Raises Refused when one of the nodes leads it: without it there may be nothing that the others could join."""
-    from reconciler.credentials.nodes import look
+    from reconciler.credentials.members import look
     from reconciler.systems.consul.client import Consul
     from reconciler.systems.consul.leader import leader
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from reconciler.credentials.nodes import differs, put_archive
+from reconciler.credentials.members import differs, put_archive
 from reconciler.model.errors import ReconcilerError
 from reconciler.systems.host import Host
 

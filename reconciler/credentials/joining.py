@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.credentials.nodes import FOLDER, HOME, MARK, PROGRAM, UNIT, differs, look, put_archive
+from reconciler.credentials.members import FOLDER, HOME, MARK, PROGRAM, UNIT, differs, look, put_archive
 from reconciler.credentials.sources import digest_of
 from reconciler.model.errors import OutcomeUnknown, PartlyDone, Rejected, SystemFault, Unreachable
 from reconciler.model.secret import Secret

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from reconciler.credentials.distribution import Copy
 from reconciler.credentials.joining import SET_UP
-from reconciler.credentials.nodes import UNIT
+from reconciler.credentials.members import UNIT
 from reconciler.credentials.regeneration.others import Node
 from reconciler.report.characters import visible
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from reconciler.credentials import joining, nodes
+from reconciler.credentials import joining, members
 from reconciler.credentials.node import ARCHIVE
 from reconciler.credentials.opening import read_bounded, read_sealed
 from reconciler.credentials.sources import digest_of
@@ -95,12 +95,12 @@ def planned(others: Sequence[Other], before: Renewal) -> Renewal:
     found: dict[str, Node] = {}
     for other in others:
         machine = other.host.identity
-        state, known = nodes.look(other.host), before.nodes.get(machine)
+        state, known = members.look(other.host), before.nodes.get(machine)
         if not state.has_program:
-            raise ReconcilerError(f"{other.label} has no program {nodes.PROGRAM}: install it there, or leave the node out")
+            raise ReconcilerError(f"{other.label} has no program {members.PROGRAM}: install it there, or leave the node out")
         if state.archive is not None and state.archive.special:
             raise ReconcilerError(f"{other.label} has {state.archive.special} in the archive's place: remove {ARCHIVE} there, or leave the node out")
-        address = other.address or nodes.own_address(other.label, state, known.address if known else "")
+        address = other.address or members.own_address(other.label, state, known.address if known else "")
         found[machine] = Node(other.label, address, is_done=known is not None and known.is_done)
     return Renewal({**{machine: node for machine, node in before.nodes.items() if machine not in found}, **found}, before.digest)
 

@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from reconciler.credentials import joining, nodes
+from reconciler.credentials import joining, members
+from reconciler.credentials.members import NodeState
 from reconciler.credentials.node import ARCHIVE
-from reconciler.credentials.nodes import NodeState
 from reconciler.credentials.opening import read_sealed
 from reconciler.credentials.sources import digest_of
 from reconciler.kinds.host._machine import OnMachine
@@ -67,7 +67,7 @@ class MeshNodes(OnMachine):
         archive = _Archive(manifest.directory / cluster.file)
         before: frozenset[Address] = frozenset()
         for label, node in cluster.in_order:
-            fields: dict[str, Value] = {"archive": SecretSource("digest", cluster.file, masked=False), "access": nodes.ACCESS, "set_up": True}
+            fields: dict[str, Value] = {"archive": SecretSource("digest", cluster.file, masked=False), "access": members.ACCESS, "set_up": True}
             fields |= {k: v for k, v in (("address", node.address), ("password", cluster.password)) if v is not None}
             # not in needs: what a node was set up with once, it does not need to stay
             must_exist = frozenset({cluster.password.address} if isinstance(cluster.password, Reference) else ())
@@ -85,16 +85,16 @@ class MeshNodes(OnMachine):
 
     def asks(self, wanted: Sequence[Wanted]) -> Inquiry:
         """The same of each."""
-        return nodes.asked() if wanted else Inquiry()
+        return members.asked() if wanted else Inquiry()
 
     def told(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Live]:
         """What is not set up and has no archive, or the one that it is to have, is not there yet."""
-        state = nodes.told(facts)
+        state = members.told(facts)
         return [_live(want, state) for want in wanted if not _is_absent(want, state)]
 
     def findings(self, wanted: Sequence[Wanted], facts: Facts) -> Iterable[Finding]:
         """What keeps a machine from being set up, and its archive from being compared."""
-        state = nodes.told(facts)
+        state = members.told(facts)
         for want in wanted:
             if want.desired is not None:
                 host = want.address.segments[0]
@@ -104,7 +104,7 @@ class MeshNodes(OnMachine):
 
     def create(self, system: Host, order: Order) -> Made:
         """The archive, and set-up; what an interrupted run of ours has left of that is removed before."""
-        state = nodes.look(system)
+        state = members.look(system)
         if state.is_set_up:
             raise AlreadyExists(f"{system.name} was set up by somebody else meanwhile: run again")
         assert order.desired is not None
@@ -114,7 +114,7 @@ class MeshNodes(OnMachine):
 
     def update(self, system: Host, order: Order) -> Made:
         """Whatever of the two differs."""
-        state = nodes.look(system)
+        state = members.look(system)
         if order.live is not None and state.digest != (order.live.fields.get("archive") or ""):
             raise LostRace(f"{system.name} has another archive meanwhile: run again")
         if not state.has_configuration and ("set_up",) not in order.changed:
@@ -147,9 +147,9 @@ def _lacking(desired: Desired, state: NodeState) -> Iterable[tuple[str, str]]:
     if "password" not in desired.fields:
         yield "is not set up, which takes the archive's password", "write password: under mesh_credentials.cluster"
     if not state.has_program:
-        yield f"has no program {nodes.PROGRAM}", "install service-discover-agent or -server there"
+        yield f"has no program {members.PROGRAM}", "install service-discover-agent or -server there"
     elif not state.has_folder:
-        yield f"has no folder {nodes.FOLDER}", "install service-discover-agent or -server there again"
+        yield f"has no folder {members.FOLDER}", "install service-discover-agent or -server there again"
     if node.address is None and state.lacks_of_address:
         yield f"has {state.lacks_of_address}", "write address: into its entry"
 
@@ -184,13 +184,13 @@ def _make(system: Host, order: Order, state: NodeState) -> Made:
         raise LostRace(f"{order.desired.entry.archive.file} was written by somebody else meanwhile: run again")
     password, address = order.fields.get("password"), ""
     if not state.is_set_up:
-        address = str(order.fields.get("address") or nodes.own_address(system.name, state))
+        address = str(order.fields.get("address") or members.own_address(system.name, state))
         if not isinstance(password, Secret):
             raise Rejected(f"{system.name} is not set up, and the archive's password is not known")
         joining.demand_typable(system.name, password)
-    is_written = bool(nodes.differs(state.archive, sealed))
+    is_written = bool(members.differs(state.archive, sealed))
     if is_written:
-        nodes.put_archive(system, sealed, seen=state.archive)
+        members.put_archive(system, sealed, seen=state.archive)
     if isinstance(password, Secret) and not state.is_set_up:
         try:
             joining.bring_in(system, archive, address, password, is_unfinished=state.mark is not None)
