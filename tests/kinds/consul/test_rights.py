@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from reconciler.kinds import all_kinds
 from reconciler.model.errors import SystemFault
-from reconciler.model.kind import Wanted
+from reconciler.model.kind import Permission, Wanted
 from tests.kinds.consul.workbench import OWNER
 
 SCALARS = ("acl", "mesh", "operator")
@@ -42,7 +43,7 @@ ENTRIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def rules_for(permissions):
+def rules_for(permissions: Iterable[Permission]) -> str:
     """The smallest rules that grant these permissions."""
     strongest: dict[tuple[str, str], str] = {}
     for p in permissions:
