@@ -39,7 +39,8 @@ def records(mesh: Mesh) -> dict[str, Any]:
     """The ownership records of the example, without what differs from run to run."""
     bodies = {p["Key"]: json.loads(base64.b64decode(p["Value"])) for p in mesh.http("GET", "/v1/kv/reconciler/owned/?recurse") or []}
     volatile = ("run", "written", "incarnation", "witness")
-    return {key: {k: v for k, v in body.items() if k not in volatile} for key, body in bodies.items() if body["owner"] == NAME}
+    same = {key: {k: v for k, v in body.items() if k not in volatile} for key, body in bodies.items() if body["owner"] == NAME}
+    return {key: {**body, "holds": sorted(body.get("holds", ()))} for key, body in same.items()}  # each is another incarnation's
 
 
 def untouched(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
