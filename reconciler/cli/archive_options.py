@@ -59,14 +59,26 @@ class ArchiveChoice:
             return resolve(SecretSource("file", str(self.password_file)), Path(), os.environ)
         if self.password_env is not None:
             return resolve(SecretSource("env", self.password_env), Path(), os.environ)
-        return this_node().password() if self.path == node.ARCHIVE and self.left_by_set_up else None
+        return this_node().password() if self._is_left_by_set_up else None
+
+    @property
+    def _is_left_by_set_up(self) -> bool:
+        return self.password_file is None and self.password_env is None and self.path == node.ARCHIVE and self.left_by_set_up
 
     def open(self) -> Archive:
         """The archive, opened. The file is looked at before anybody is asked for a password. Raises ReconcilerError."""
         from reconciler.credentials.opening import read_sealed, unseal
+        from reconciler.systems.openpgp import WrongPassword
 
         sealed = read_sealed(self.path)
-        return unseal(sealed, self.password(), self.path)
+        try:
+            return unseal(sealed, self.password(), self.path)
+        except WrongPassword as error:
+            if not self._is_left_by_set_up:
+                raise
+            if not can_ask():
+                raise this_node().left_over(error) from None
+            return unseal(sealed, Secret(_typed(self.path)), self.path)
 
 
 def takes_archive(function: Command) -> Command:
@@ -84,10 +96,11 @@ def takes_archive(function: Command) -> Command:
 
 
 def consul_of_the_environment(timeout_s: float | None) -> ConsulSettings:
-    """How to reach Consul by the environment. Raises ReconcilerError."""
-    from reconciler.systems.consul.connection import consul_settings
+    """How to reach Consul by the environment, without the token that may be in there: it may be the one that is lost. Raises ReconcilerError."""
+    from reconciler.systems.consul.connection import TOKEN_VARIABLES, consul_settings
 
-    return consul_settings(None, os.environ, lambda secret: secret, timeout_s=timeout_s)
+    environ = {name: value for name, value in os.environ.items() if name not in TOKEN_VARIABLES}
+    return consul_settings(None, environ, lambda secret: secret, timeout_s=timeout_s)
 
 
 def _typed(path: Path) -> str:

@@ -81,9 +81,9 @@ def verify(choices: Choices, *, chosen: ArchiveChoice, warn_days: int, as_json: 
     from reconciler.report import credentials as report
 
     settings = consul_of_the_environment(choices.timeout_s)
-    archive = chosen.open()
-    opened = checks.Check("password", "passed", "the password opens the archive")
-    done = [opened, *checks.verify(archive, settings, datetime.now(UTC), timedelta(days=warn_days))]
+    archive, done = checks.opened(chosen.open)
+    if archive is not None:
+        done += checks.verify(archive, settings, datetime.now(UTC), timedelta(days=warn_days))
     emit(
         json.dumps(report.checks_document(str(chosen.path), done), indent=2) + "\n"
         if as_json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
@@ -66,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def program() -> NoReturn:
     """Run one command as the whole of a process."""
+    # What it has in memory may be worth more than to know why it crashed. Other programs that it runs may ask for more again.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     # No plugin that happens to be installed sees what is in a manifest; and looking for some reads what is said of every package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # A run ends before it has made much rubbish: looking for it costs a tenth of a plan.

@@ -212,7 +212,8 @@ def _work(run: _Run, journal: Journal, renewal: Renewal, password: Secret, held:
     emit(report.end_text(run.way, journal.cluster, str(token["AccessorID"]), archive, run.place, servers=journal.servers, **again))
     emit(report.old_tokens_text(older, revoked=run.revoke))
     if run.way == "acl-only" and _left_by_set_up(run.place) not in (None, password.reveal()):
-        emit(f"{run.place.password_file} still holds another password, that of the old archive.\n")
+        still = "still holds the password of the old archive, with which this node does not open the new one"
+        emit(f"{run.place.password_file} {still}: write the new password there, or remove the file.\n")
 
 
 def _allows_another(place: Place) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from reconciler.credentials.archive import ACL_TOKEN, CA, CA_KEY, GOSSIP_KEY, MEMBERS, Archive
 from reconciler.credentials.certificates import CaCertificate, key_fits, read_ca, was_issued_by
+from reconciler.credentials.opening import BadArchive
 from reconciler.model.errors import ReconcilerError, SystemFault
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.connection import ConsulSettings, fit_for_a_header
@@ -20,6 +21,8 @@ from reconciler.systems.consul.peer import agent_certificate
 GLOBAL_MANAGEMENT = "00000000-0000-0000-0000-000000000001"
 """The ID of the policy ``global-management``, the same in every cluster."""
 
+MAKE_ANOTHER = "make a new token (reconciler credentials regenerate --acl-only)"
+
 GOSSIP_KEY_BYTES = (16, 24, 32)
 
 
@@ -27,10 +30,27 @@ GOSSIP_KEY_BYTES = (16, 24, 32)
 class Check:
     """One line of ``verify``. ``warning`` and ``unknown`` are no failures: soon to expire; could not be looked at from here."""
 
-    name: Literal["password", "members", "gossip-key", "ca", "ca-expiry", "ca-key", "token", "management", "agents"]
+    name: Literal["archive", "password", "members", "gossip-key", "ca", "ca-expiry", "ca-key", "token", "management", "agents"]
     result: Literal["passed", "warning", "unknown", "failed"]
     what: str
     what_to_do: str = ""
+
+
+def opened(open_it: Callable[[], Archive]) -> tuple[Archive | None, list[Check]]:
+    """The archive, None when it cannot be opened, and the checks of that. Raises ReconcilerError for what is not the archive's fault."""
+    from reconciler.systems.openpgp import WrongPassword
+
+    try:
+        return open_it(), [Check("password", "passed", "the password opens the archive")]
+    except WrongPassword as error:
+        return None, [_failed("password", str(error))]
+    except BadArchive as error:
+        return None, [_failed("archive", str(error))]
+
+
+def _failed(name: Literal["archive", "password", "token"], sentence: str) -> Check:
+    what, _, what_to_do = sentence.rpartition(": ")
+    return Check(name, "failed", what, what_to_do)
 
 
 def verify(archive: Archive, settings: ConsulSettings, now: datetime, warn_before: timedelta) -> Iterator[Check]:
@@ -79,7 +99,7 @@ def _ca(ca: CaCertificate, now: datetime, warn_before: timedelta) -> Iterator[Ch
         return
     yield Check("ca", "passed", f"the CA certificate is that of {ca.subject}")
     day = f"{ca.not_after:%Y-%m-%d}"
-    renew = "make new credentials for the mesh (service-discover setup --first-instance) and distribute them"
+    renew = "make new credentials for the mesh (reconciler credentials regenerate)"
     if ca.not_after <= now:
         yield Check("ca-expiry", "failed", f"the CA certificate expired on {day}", renew)
     elif ca.not_before > now:
@@ -117,12 +137,11 @@ def _token(consul: Consul) -> Iterator[Check]:
     try:
         token = consul.self_token()
     except UnknownToken:
-        lost = "an archive of an older bootstrap, or of another cluster: get the newest one, or reset the ACL bootstrap"
+        lost = f"an archive of an older bootstrap, or of another cluster: get the newest one, or {MAKE_ANOTHER}"
         yield Check("token", "failed", f"{where} does not know the token", lost)
         return
     except SystemFault as fault:
-        what, _, what_to_do = str(fault).rpartition(": ")
-        yield Check("token", "failed", f"the token could not be tried: {what}", what_to_do)
+        yield _failed("token", f"the token could not be tried: {fault}")
         return
     if token is None:
         yield Check("token", "failed", f"{where} has its ACLs switched off", "enable them (acl { enabled = true })")
@@ -131,7 +150,7 @@ def _token(consul: Consul) -> Iterator[Check]:
     if any(policy["ID"] == GLOBAL_MANAGEMENT for policy in token.get("ExpandedPolicies") or token.get("Policies") or ()):
         yield Check("management", "passed", "the token has the policy global-management")
     else:
-        yield Check("management", "failed", "the token has not the policy global-management", "give it that policy, or reset the ACL bootstrap")
+        yield Check("management", "failed", "the token has not the policy global-management", f"give it that policy, or {MAKE_ANOTHER}")
 
 
 def _agents(ca: CaCertificate, consul: Consul) -> Check:

@@ -6,10 +6,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.secret import Secret, SecretSource
+
+if TYPE_CHECKING:
+    from reconciler.credentials.archive import Archive
+    from reconciler.systems.openpgp import WrongPassword
 
 ARCHIVE: Final = Path("/etc/zextras/service-discover/cluster-credentials.tar.gpg")
 PASSWORD_FILE: Final = Path("/var/lib/service-discover/password")
@@ -41,13 +45,29 @@ class MeshNode:
         """
         if not os.access(self.archive, os.R_OK):
             return None
-        from reconciler.credentials.opening import read_sealed, unseal, within
+        from reconciler.credentials.opening import read_sealed, within
 
         try:
-            sealed = read_sealed(self.archive)
-            password = self.password() or (self.ask(self.archive) if self.ask is not None else None)
-            if password is None:
-                return None
-            return within(self.archive, unseal(sealed, password, self.archive)), str(self.archive)
+            archive = self._opened(read_sealed(self.archive))
+            return (within(self.archive, archive), str(self.archive)) if archive is not None else None
         except ReconcilerError as error:
             raise ReconcilerError(f"no Consul token was given, and {error}; or set consul.token or CONSUL_HTTP_TOKEN") from None
+
+    def _opened(self, sealed: bytes) -> Archive | None:
+        """The archive; None where there is no password. The one that set-up left may be that of an archive before."""
+        from reconciler.credentials.opening import unseal
+        from reconciler.systems.openpgp import WrongPassword
+
+        left = self.password()
+        if left is not None:
+            try:
+                return unseal(sealed, left, self.archive)
+            except WrongPassword as error:
+                if self.ask is None:
+                    raise self.left_over(error) from None
+        typed = self.ask(self.archive) if self.ask is not None else None
+        return unseal(sealed, typed, self.archive) if typed is not None else None
+
+    def left_over(self, error: WrongPassword) -> WrongPassword:
+        """The same, when the password was the one that set-up left: what to do about that."""
+        return type(error)(f"{error} in {self.password_file}, or remove that file")

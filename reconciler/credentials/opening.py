@@ -14,26 +14,35 @@ from reconciler.model.secret import Secret
 LARGEST_SEALED_BYTES: Final = LARGEST_BYTES
 
 
+class BadArchive(ReconcilerError):
+    """A file is no archive, whatever its password."""
+
+
 def read_sealed(path: Path) -> bytes:
-    """The file as it is. Raises ReconcilerError when there is none, or what it is can be no archive."""
+    """The file as it is. Raises BadArchive when there is none, or what it is can be no archive."""
     from reconciler.systems import openpgp
 
-    content = read_bounded(path, LARGEST_SEALED_BYTES, "the cluster archive")
+    try:
+        content = read_bounded(path, LARGEST_SEALED_BYTES, "the cluster archive")
+    except ReconcilerError as error:
+        raise BadArchive(str(error)) from None
     try:
         openpgp.refuse_other_forms(content)
     except ReconcilerError as error:
-        raise ReconcilerError(f"{path} {error}") from None
+        raise BadArchive(f"{path} {error}") from None
     return content
 
 
 def unseal(sealed: bytes, password: Secret, name: object) -> Archive:
-    """The archive in an encrypted file called ``name``. Raises ReconcilerError."""
+    """The archive in an encrypted file called ``name``. Raises BadArchive, or WrongPassword."""
     from reconciler.systems import openpgp
 
     try:
         return unpack(openpgp.decrypt(sealed, password, LARGEST_BYTES))
+    except openpgp.WrongPassword as error:
+        raise openpgp.WrongPassword(f"{name} {error}") from None
     except ReconcilerError as error:
-        raise ReconcilerError(f"{name} {error}") from None
+        raise BadArchive(f"{name} {error}") from None
 
 
 def seal(archive: Archive, password: Secret) -> bytes:

@@ -22,13 +22,18 @@ END: Final = b"-----END PGP MESSAGE-----"
 
 _CHILD: Final = Path(__file__).with_name("_openpgp_child.py")
 _FOR_THE_LOADER: Final = ("LD_LIBRARY_PATH",)
+_NO_KEY: Final = "No key to decrypt message"
 _SAID: Final = {
-    "No key to decrypt message": "cannot be opened with this password: give the right one",
+    _NO_KEY: "cannot be opened with this password: give the right one",
     "Message has been manipulated": "is damaged or cut off: get an undamaged copy",
     "unexpected EOF": "is damaged or cut off: get an undamaged copy",
     "File too large": "holds more than {limit:,} bytes when it is opened, which no cluster archive does: it was not read further",
 }
 """What the library says, and what it means here."""
+
+
+class WrongPassword(ReconcilerError):
+    """A message was encrypted with another password."""
 
 
 def refuse_other_forms(content: bytes) -> None:
@@ -56,7 +61,10 @@ def _is_packet_of_a_message(first: int) -> bool:
 
 
 def decrypt(message: bytes, password: Secret, limit_bytes: int) -> bytes:
-    """The content of an armored message. Raises ReconcilerError, beginning with a verb, when it cannot be had or is larger than ``limit_bytes``."""
+    """The content of an armored message.
+
+    Raises ReconcilerError, beginning with a verb, when it cannot be had or is larger than ``limit_bytes``; WrongPassword when that is why.
+    """
     refuse_other_forms(message)
     code = password.reveal().encode("utf-8", "surrogateescape")
     output = os.memfd_create("content", os.MFD_CLOEXEC)
@@ -77,7 +85,7 @@ def decrypt(message: bytes, password: Secret, limit_bytes: int) -> bytes:
                 (why for words, why in _SAID.items() if words in said),
                 "cannot be opened: it is damaged, or encrypted or compressed in a way that is not known here: get another copy",
             )
-            raise ReconcilerError(why.format(limit=limit_bytes))
+            raise (WrongPassword if _NO_KEY in said else ReconcilerError)(why.format(limit=limit_bytes))
         return os.pread(output, limit_bytes + 1, 0)
     except subprocess.TimeoutExpired:
         raise ReconcilerError(f"could not be opened within {TIMEOUT_S:g} s: see whether it is the right file") from None

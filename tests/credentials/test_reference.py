@@ -133,6 +133,12 @@ class TestWithoutAToken:
         assert "hunter2" not in str(refused.value)
         assert settings(tmp_path, node=node, CONSUL_HTTP_TOKEN="x").token == Secret("x")
 
+    def test_when_the_one_of_set_up_is_that_of_an_older_archive_the_person_at_the_terminal_is_asked(self, tmp_path, node):
+        node.password_file.write_text("hunter2")
+        with pytest.raises(ReconcilerError, match=f"give the right one in {node.password_file}, or remove that file"):
+            settings(tmp_path, node=node)
+        assert settings(tmp_path, node=MeshNode(node.archive, node.password_file, lambda _: Secret(PASSWORD))).token == Secret(TOKEN)
+
     def test_one_without_a_token_is_told(self, tmp_path, node):
         write(tmp_path, {name: content for name, content in contents().items() if name != ACL_TOKEN})
         with pytest.raises(ReconcilerError, match=f"no Consul token was given, and {node.archive} lacks consul-acl-secret.json"):

@@ -47,7 +47,7 @@ def works(mesh, token):
 
 def test_only_a_new_token_is_made_and_the_mesh_stays_up(mesh):
     service, pid = service_token(mesh), mesh.consul.pid
-    run = mesh.command()(*ACL_ONLY, "--yes", *mesh.options, expect=0)
+    run = mesh.command(CONSUL_HTTP_TOKEN_FILE="lost-too")(*ACL_ONLY, "--yes", *mesh.options, expect=0)
     secret = mesh.secret(NEW_PASSWORD)
     assert mesh.is_management(secret) and secret != mesh.consul.token
     assert works(mesh, service) and mesh.consul.pid == pid and mesh.calls == []
@@ -59,7 +59,7 @@ def test_only_a_new_token_is_made_and_the_mesh_stays_up(mesh):
     accessor = mesh.consul.get("/v1/acl/token/self", token=mesh.consul.token)["AccessorID"]
     assert f"{accessor}  Bootstrap Token (Global Management)  (still valid)" in run.out
     assert "LDAP still holds the old archive (carbonioMeshCredentials of" in run.out
-    assert "password still holds another password" in run.out
+    assert "password still holds the password of the old archive" in run.out and "write the new password there, or remove the file" in run.out
 
 
 def test_older_management_tokens_are_deleted_when_that_is_said_and_no_others(mesh):
@@ -70,6 +70,10 @@ def test_older_management_tokens_are_deleted_when_that_is_said_and_no_others(mes
     agents = consul.put("/v1/acl/token", {"Description": "the agent's", "Policies": [management]})
     consul.put("/v1/agent/token/default", {"Token": agents["SecretID"]})
     second = consul.put("/v1/acl/token", {"Description": "second", "Policies": [management]})
+    role = consul.put("/v1/acl/role", {"Name": "boss", "Policies": [management]})
+    by_role = consul.put("/v1/acl/token", {"Description": "by role", "Roles": [{"ID": role["ID"]}]})
+    consul.put("/v1/acl/policy", {"Name": "tokens", "Rules": 'acl = "write"'})
+    by_policy = consul.put("/v1/acl/token", {"Description": "by policy", "Policies": [{"Name": "tokens"}]})
     run = mesh.command(CONSUL_HTTP_TOKEN=consul.token)(*ACL_ONLY, "--yes", "--revoke-old", *mesh.options, expect=0)
     assert not mesh.is_management(consul.token) and not mesh.is_management(second["SecretID"])
     assert consul.request("GET", "/v1/acl/token/self", token=mixed["SecretID"]).status == 200
@@ -78,6 +82,9 @@ def test_older_management_tokens_are_deleted_when_that_is_said_and_no_others(mes
     assert f"{mixed['AccessorID']}  mixed  (kept, because it has other policies too)" in run.out
     assert f"{agents['AccessorID']}  the agent's  (kept, because the agent on this machine uses it)" in run.out
     assert f"{second['AccessorID']}  second  (deleted)" in run.out
+    for token in (by_role, by_policy):
+        assert f"{token['AccessorID']}  {token['Description']}  (kept, because it may by other policies or roles)" in run.out
+    assert run.out.count("(deleted)") == 2 and "  test-" not in run.out, "not those of services"
 
 
 def test_nothing_is_revoked_before_the_new_token_has_proved_itself(mesh):

@@ -48,6 +48,22 @@ def test_what_only_looks_says_the_same(applied):
         assert without_ages(applied.from_scratch(*arguments)) == without_ages(applied(*arguments))
 
 
+WATCHED = """\
+import resource, sys
+from reconciler.cli import main
+most = resource.getrlimit(resource.RLIMIT_CORE)[1]
+resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+main.leave = lambda code: print(code, resource.getrlimit(resource.RLIMIT_CORE) == (0, most))
+sys.argv[1:] = ["version"]
+main.program()
+"""
+
+
+def test_a_crash_leaves_nothing_of_its_memory_on_disk(command):
+    run = dataclasses.replace(command, program=("-c", WATCHED)).from_scratch()
+    assert run.last == "0 True"
+
+
 def without_ages(run):
     return dataclasses.replace(run, out=re.sub(r"\d+ (second|minute)s?", "some time", run.out))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.credentials.archives import PASSWORD, contents, write
+from tests.credentials.archives import PASSWORD, contents, sealed, write
 from tests.e2e.on_a_mesh_node import ARCHIVE
 from tests.e2e.terminal import Terminal, without_colour
 
@@ -57,13 +57,14 @@ def test_a_manifest_brings_its_own_archive(on_the_node, consul, tmp_path):
     assert f"{ARCHIVE} cannot be opened with this password: give the right one" in wrong.err
 
 
-def test_the_token_of_the_archive_is_printed_as_service_discover_does_it(on_the_node, consul):
+def test_the_token_of_the_archive_is_printed_as_service_discover_does_it(on_the_node, consul, tmp_path):
     with_it = on_the_node.having(P=PASSWORD)
     assert with_it("credentials", "token", "--password-env", "P", expect=0).out == consul.token
     assert with_it("credentials", "token", "--password-env", "P", "--json", expect=0).json == {"token": consul.token}
     assert "no terminal to ask on" in on_the_node("credentials", "token", expect=1).err
     both = on_the_node("credentials", "token", "--password-env", "P", "--password-file", "x", expect=1)
     assert "--password-file excludes --password-env." in both.err
+    (tmp_path / "password").write_text("that of the archive before")
     with Terminal(on_the_node, "credentials", "verify") as run:
         run.until("Password of ")
         run.type(f"{PASSWORD}\n")
@@ -87,3 +88,18 @@ def test_show_for_people_and_programs(on_the_node, consul, tmp_path):
         "agents": "unknown",
     }
     assert on_the_node.having(CONSUL_HTTP_ADDR="127.0.0.1:1")("credentials", "verify", expect=1).out.count("× ") == 1
+    (tmp_path / "password").write_text("that of the archive before")
+    assert failed(on_the_node) == ["password", f"give the right one in {tmp_path / 'password'}, or remove that file"]
+    (tmp_path / "password").write_text(PASSWORD)
+    (tmp_path / ARCHIVE).write_bytes(sealed(b"no tar"))
+    assert failed(on_the_node) == ["archive", "give the cluster archive"]
+    (tmp_path / ARCHIVE).write_text("x")
+    assert failed(on_the_node)[0] == "archive"
+
+
+def failed(command):
+    """The only check of an archive that cannot be opened, and what is to be done."""
+    document = command.having(CONSUL_HTTP_TOKEN_FILE="gone")("credentials", "verify", "--json", expect=1).json
+    (check,) = document["checks"]
+    assert (document["passed"], check["result"]) == (False, "failed") and check["what"]
+    return [check["check"], check["what_to_do"]]

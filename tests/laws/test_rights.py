@@ -48,7 +48,7 @@ def asked_for(mesh: Mesh, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -
 
 def without(missing: Permission, asked: Iterable[Permission]) -> str:
     """Rules that grant the rest."""
-    return OF_EVERY_RUN + "\n" + rules_for(p for p in asked if p != missing)
+    return f"{OF_EVERY_RUN}\n{rules_for(p for p in asked if p != missing)}"
 
 
 def printed(manifest: Manifest, mesh: Mesh) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.credentials.checks import GLOBAL_MANAGEMENT
-from reconciler.model.errors import ReconcilerError
+from reconciler.model.errors import AccessDenied, ReconcilerError
+from reconciler.model.kind import Permission
 from reconciler.model.secret import Secret
 from reconciler.systems.consul.client import Consul
 from reconciler.systems.consul.connection import ConsulSettings
@@ -32,18 +33,32 @@ def proved(settings: ConsulSettings, secret: Secret) -> dict[str, Any]:
 
 
 def old_tokens(settings: ConsulSettings, secret: Secret, new: dict[str, Any]) -> tuple[OldToken, ...]:
-    """Every other token with the policy global-management, that was made before. Raises a SystemFault."""
+    """Every other token that may do everything and was made before: by the policy global-management, or by ``acl:write``, which is as good.
+
+    Consul is asked that of each, so it does not matter which policy, role or identity gives it. Raises a SystemFault.
+    """
     with Consul(replace(settings, token=None, token_from="")) as consul:
         agents = _accessor_without_token(consul)
     with Consul(replace(settings, token=secret, token_from="the new archive")) as consul:  # noqa: S106
-        tokens = consul.acl.list_tokens()
-    return tuple(
-        OldToken(token["AccessorID"], str(token.get("Description") or ""), _why_kept(token, agents))
-        for token in sorted(tokens, key=lambda token: int(token["CreateIndex"]))
-        if token["AccessorID"] != new["AccessorID"]
-        and token["CreateIndex"] < new["CreateIndex"]
-        and any(policy["ID"] == GLOBAL_MANAGEMENT for policy in token.get("Policies") or ())
-    )
+        tokens = sorted(consul.acl.list_tokens(), key=lambda token: int(token["CreateIndex"]))
+        return tuple(
+            OldToken(token["AccessorID"], str(token.get("Description") or ""), _why_kept(token, agents))
+            for token in tokens
+            if token["AccessorID"] != new["AccessorID"]
+            and token["CreateIndex"] < new["CreateIndex"]
+            and (_is_management(token) or _may_write_acl(consul, Secret(token["SecretID"])))
+        )
+
+
+def _is_management(token: dict[str, Any]) -> bool:
+    return any(policy["ID"] == GLOBAL_MANAGEMENT for policy in token.get("Policies") or ())
+
+
+def _may_write_acl(consul: Consul, secret: Secret) -> bool:
+    try:
+        return consul.authorize([Permission("acl", "", "write")], token=secret)[0]
+    except AccessDenied:  # it was deleted, or has expired, meanwhile
+        return False
 
 
 def revoke(settings: ConsulSettings, secret: Secret, tokens: Sequence[OldToken], tell: Callable[[str], object]) -> None:
@@ -64,6 +79,8 @@ def _accessor_without_token(consul: Consul) -> str:
 def _why_kept(token: dict[str, Any], agents: str) -> str:
     if token["AccessorID"] == agents:
         return "the agent on this machine uses it"
+    if not _is_management(token):
+        return "it may by other policies or roles"
     others = [policy for policy in token.get("Policies") or () if policy["ID"] != GLOBAL_MANAGEMENT]
     if others or any(token.get(name) for name in ("Roles", "ServiceIdentities", "NodeIdentities", "TemplatedPolicies")):
         return "it has other policies too"

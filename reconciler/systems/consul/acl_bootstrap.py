@@ -22,7 +22,8 @@ class BootstrappedBefore(Rejected):
 
     def __init__(self, address: str, reset_index: int | None) -> None:
         index = f" (reset index: {reset_index})" if reset_index is not None else ""
-        super().__init__(f"the ACLs of Consul at {address} were bootstrapped before{index}: if the token of then is lost, reset the bootstrap first")
+        lost = "if the token of then is lost, make another (reconciler credentials regenerate --acl-only, on the leader)"
+        super().__init__(f"the ACLs of Consul at {address} were bootstrapped before{index}: {lost}")
         self.reset_index = reset_index
 
 

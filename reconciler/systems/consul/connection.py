@@ -194,6 +194,10 @@ def _basic_auth(environ: Mapping[str, str]) -> Secret | None:
     return Secret(text if ":" in text else f"{text}:") if text else None
 
 
+TOKEN_VARIABLES: Final = ("CONSUL_HTTP_TOKEN_FILE", "CONSUL_HTTP_TOKEN", "SETUP_CONSUL_TOKEN")
+"""Where the environment may have a token."""
+
+
 def _token(section: Section | None, environ: Mapping[str, str], secret: Callable[[Any], Secret]) -> tuple[Secret | None, str]:
     """The token and where it came from. The file wins over the variable, as in the consul command; SETUP_CONSUL_TOKEN is service-discover's."""
     if section is not None and section.token is not None:
