@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import stat
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -247,4 +249,23 @@ def command_lines() -> list[bytes]:
             found.append(path.read_bytes())
         except OSError:  # it has ended meanwhile
             continue
+    return found
+
+
+def environments() -> list[bytes]:
+    """What root sees that the programs were given which this process has started, and those that they have."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text("utf-8", "replace").rpartition(")")[2].split()[1])
+        except OSError:  # it has ended meanwhile
+            continue
+    found = []
+    for process in parents:
+        above = process
+        while above not in (0, os.getpid()):
+            above = parents.get(above, 0)
+        if above and process != above:
+            with suppress(OSError):
+                found.append(Path(f"/proc/{process}/environ").read_bytes())
     return found

@@ -18,7 +18,7 @@ from tests.e2e.broken import PLACES
 from tests.e2e.canaries import Evidence, canary, known, mark
 from tests.e2e.command import Command
 from tests.e2e.leaky import LEAKS
-from tests.e2e.planted import Planted, command_lines
+from tests.e2e.planted import Planted, command_lines, environments
 from tests.forks import PROGRAM
 from tests.servers.consul import ConsulServer
 from tests.servers.counting_proxy import CountingProxy, Fate, Write
@@ -286,45 +286,62 @@ def test_nothing_of_new_credentials_is_seen(reconciler, tmp_path):
 
         def look(_):
             evidence.add("process list", *command_lines())
+            evidence.add("environments", *environments())
             evidence.add("file", (tmp_path / "cluster-credentials.tar.gpg.bootstrapping").read_bytes())
 
         proxy.before = look
         command = Command(tmp_path, {"CONSUL_HTTP_ADDR": proxy.address}, ("-m", "tests.e2e.on_a_mesh_node", "."))
         # processes of their own, so that the list of processes tells how they were called
-        start = command.from_scratch
-        for run in (start("credentials", "bootstrap", expect=0), start("credentials", "bootstrap", "--force", expect=1)):
+        start, target = command.from_scratch, tmp_path / "cluster-credentials.tar.gpg"
+        proxy.after = lambda _: target.mkdir()  # and nobody at a terminal who could be shown the token
+        cannot_be_written = command("credentials", "bootstrap", expect=3)
+        proxy.after = None
+        target.rmdir()
+        for run in (cannot_be_written, start("credentials", "bootstrap", expect=0), start("credentials", "bootstrap", "--force", expect=1)):
             evidence.add("output", run.out, run.err)
         evidence.add("file", (tmp_path / "cluster-credentials.tar.gpg").read_bytes())
         evidence.add("log of Consul", consul.log_text())
     secret_id = command("credentials", "token", expect=0).out
     key = members[CA_KEY].decode().splitlines()[1][PRIVATE]
     secrets = {"SecretID": secret_id, "password": PASSWORD, "gossip key": members[GOSSIP_KEY].decode(), "CA key": key}
-    assert b"on_a_mesh_node" in evidence.all("process list")
+    assert b"on_a_mesh_node" in evidence.all("process list") and b"CONSUL_HTTP_ADDR=" in evidence.all("environments")
     assert evidence.search([known(name, value) for name, value in secrets.items()]) == []
 
 
-@pytest.mark.parametrize("way", [(), ("--acl-only",)], ids=["whole", "acl-only"])
-def test_nothing_of_regenerated_credentials_is_seen(tmp_path, way):
+@pytest.mark.parametrize(("way", "old_password"), [((), ()), (("--acl-only",), ("--old-password-file", "old-password"))], ids=["whole", "acl-only"])
+def test_nothing_of_regenerated_credentials_is_seen(tmp_path, way, old_password):
     evidence = Evidence()
     with MeshServer(tmp_path) as mesh:
 
         def look(_=None):
             evidence.add("process list", *command_lines())
+            evidence.add("environments", *environments())
             for path in mesh.configuration.glob("*.tar.gpg*"):
                 evidence.add("file", path.read_bytes())
 
+        def meddle(_):
+            """Only with --acl-only: another archive is in the place of the one that is to be replaced."""
+            if mesh.archive.with_name(f"{mesh.archive.name}.bootstrapping").exists():
+                mesh.archive.write_bytes(mesh.archive.read_bytes() + b"\n")
+
         mesh.look = look
-        with CountingProxy(mesh.consul.address, before=look) as proxy:
+        if way:
+            (mesh.home / "consul-agent-ca-key.pem").unlink()
+            (tmp_path / "old-password").write_text(PASSWORD)
+        (tmp_path / "mishap").write_text("fail ldap")
+        with CountingProxy(mesh.consul.address, before=look, after=meddle) as proxy:
             command = mesh.command(CONSUL_HTTP_ADDR=proxy.address)
             regenerate = ("credentials", "regenerate", *way, "--password-file", "new-password", "--yes", "--revoke-old", *mesh.options)
-            (tmp_path / "mishap").write_text("fail ldap")
-            for run in (command(*regenerate, "--dry-run", expect=0), command(*regenerate), command(*regenerate), command(*regenerate, "--no-such")):
+            runs = [command(*regenerate, "--dry-run", expect=0), command(*regenerate, *old_password, expect=3)]
+            proxy.after = None
+            for run in (*runs, command(*regenerate, *old_password, expect=0), command(*regenerate, "--no-such")):
                 evidence.add("output", run.out, run.err)
         look()
         evidence.add("file", (tmp_path / "calls").read_bytes() if not way else b"")
         evidence.add("log of Consul", mesh.consul.log_text())
         made = open_archive(mesh.archive, Secret(NEW_PASSWORD))
     assert b"setup-wizard" in evidence.all("process list") or way
+    assert way or b"TERM=dumb" in evidence.all("environments")
     secrets = {"SecretID": made.secret_id().reveal(), "old SecretID": mesh.consul.token, "password": NEW_PASSWORD, "old password": PASSWORD}
     for name, members in {"": {m.name: m.bytes for m in made.members.values()}, "old ": mesh.members}.items():
         secrets[f"{name}gossip key"] = members[GOSSIP_KEY].decode()

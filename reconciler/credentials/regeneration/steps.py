@@ -128,12 +128,12 @@ class Regeneration:
         return journals.rewritten(self.archive, journal, ())
 
     def _resumed_acl(self, journal: Journal) -> Journal:
-        if "bootstrap" in journal.done or journals.digest(self.archive) != journal.archive_before:
-            if self._archive_is_accepted():
-                return journal if "bootstrap" in journal.done else journals.noted(self.archive, journal, "bootstrap")
-            if "bootstrap" in journal.done and not self._token_that_waits_is_accepted():
-                raise self._another_archive()
+        is_made = "bootstrap" in journal.done
+        if (is_made or journals.digest(self.archive) != journal.archive_before) and self._archive_is_accepted():
+            return journal if is_made else journals.noted(self.archive, journal, "bootstrap")
         if not self._token_that_waits_is_accepted():
+            if is_made:
+                raise self._another_archive()
             self._demand_same(journal)
         return journals.rewritten(self.archive, journal, ())
 
@@ -142,6 +142,8 @@ class Regeneration:
         try:
             secret = within(self.archive, open_archive(self.archive, self.password))
         except ReconcilerError as error:
+            if making.pending(self.archive).exists():
+                return False  # somebody else's, which kept ours from its place
             given_up = f"if the archive of the interrupted run is gone, remove {journals.path_of(self.archive)}, and another is made"
             raise ReconcilerError(f"{error}, that of the interrupted run; {given_up}") from None
         return making.accepted(self.settings, secret) is not None
