@@ -8,5 +8,5 @@ from reconciler.cli.main import main
 from reconciler.credentials import joining
 
 if __name__ == "__main__":
-    vars(joining)["_TO_JOIN_S"] = 1.0
+    vars(joining)["_TO_JOIN_S"] = 0.1
     sys.exit(main())

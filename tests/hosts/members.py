@@ -56,6 +56,7 @@ class Member:
     node: MeshNode
 
     def __post_init__(self) -> None:
+        self.since_s = int(time.time())
         machine = self.node.machine
         machine.run("sh", "-ec", _PREPARE, "sh", CONFIG_FOLDER, _NEXT)
         machine.write("/usr/bin/service-discover", _STAND_IN, mode="0755")
@@ -178,7 +179,7 @@ class Members:
         """What of the archive's secrets, or of its password, is found in ``evidence``, in Consul, or in what a machine has written down."""
         for member in self.machines:
             evidence.add("processes", member.processes)
-            evidence.add("journal", member.node.machine.run("journalctl", "--no-pager").stdout)
+            evidence.add("journal", member.node.machine.run("journalctl", "--no-pager", f"--since=@{member.since_s}").stdout)
         server = self.machines[0].node.server
         evidence.add("records", *(b64decode(pair["Value"]) for pair in server.get("/v1/kv/reconciler/?recurse") or ()))
         inside = self.contents if contents is None else contents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.systemd, pytest.mark.envoy]
 @pytest.fixture
 def distribute(gateways: Gateways):
     """The command, with an archive; afterwards there is none on the machine."""
-    inside, evidence, machine = contents(), Evidence(), gateways.node.machine
+    inside, evidence, machine, since_s = contents(), Evidence(), gateways.node.machine, int(time.time())
     write(gateways.run.folder, inside, PASSWORD)
 
     def run(*arguments, expect=0):
@@ -27,7 +28,7 @@ def distribute(gateways: Gateways):
 
     yield run
     machine.run("rm", "-f", ARCHIVE, "/root/archive")
-    evidence.add("journal", machine.run("journalctl", "--no-pager").stdout)
+    evidence.add("journal", machine.run("journalctl", "--no-pager", f"--since=@{since_s}").stdout)
     secrets = [known(name, content.decode()) for name, content in inside.items() if "pem" not in name]
     assert evidence.all("output") and evidence.search([known("password", PASSWORD), *secrets]) == []
 

@@ -41,12 +41,41 @@ def regenerate(leader, members, *more, expect, program=()):
     return command(*REGENERATE, "--yes", "--nodes", "mesh.yaml", *more, *leader.options, expect=expect)
 
 
+def distribute(leader, members, *more, expect):
+    command = leader.command(RECONCILER_SSH_CONFIG=members.run.environment["RECONCILER_SSH_CONFIG"])
+    again = ("credentials", "distribute", "--set-up-again", "--nodes", "mesh.yaml", "--password-file", "new-password")
+    return command(*again, *more, str(leader.archive), expect=expect)
+
+
+def a_node_that_cannot_be_had_is_found_before_anything_is_changed(leader, members):
+    one, two = members.machines
+    two.node.machine.run("chmod", "a-x", "/usr/bin/service-discover")
+    assert "two has no program service-discover: install it there, or leave the node out" in regenerate(leader, members, expect=1).err
+    (leader.folder / "mesh.yaml").write_text((leader.folder / "mesh.yaml").read_text().replace(f"admin@{two.address}", f"nobody@{two.address}"))
+    assert "host two" in regenerate(leader, members, expect=1).err
+    assert "--nodes goes without --acl-only" in regenerate(leader, members, "--acl-only", expect=1).err
+    (leader.folder / "mesh.yaml").write_text(json.dumps(members.manifest()))
+    two.node.machine.run("chmod", "a+x", "/usr/bin/service-discover")
+    refused = distribute(leader, members, "--yes", expect=1).err
+    assert f"\n    one, at {one.address}\n    two, at {two.address}\n" in refused and "cannot be opened with this password" in refused
+    manifest = members.manifest()
+    manifest["mesh_credentials"]["cluster"]["nodes"]["two"]["address"] = HERE
+    (leader.folder / "mesh.yaml").write_text(json.dumps(manifest))
+    assert f"two leads the cluster dc1 ({HERE}), and the others join it" in distribute(leader, members, "--yes", expect=5).err
+    assert "--set-up-again goes with --nodes" in distribute(leader, members, "--to", "/root/archive", expect=1).err
+    (leader.folder / "mesh.yaml").write_text("version: 1\nname: mesh\n")
+    assert "the manifest mesh has no nodes: write them under mesh_credentials.cluster.nodes" in regenerate(leader, members, expect=1).err
+    assert leader.calls == [] and leader.left_over() == [] and [m.calls for m in members.machines] == [[], []]
+    (leader.folder / "mesh.yaml").write_text(json.dumps(members.manifest()))
+
+
 def test_the_other_nodes_are_set_up_again_and_whatever_stops_that_the_next_run_goes_on(leader: MeshServer, members: Members):
+    a_node_that_cannot_be_had_is_found_before_anything_is_changed(leader, members)
     one, two = members.machines
     two.node.machine.run("ip", "address", "add", OTHER_ADDRESS, "dev", "eth0")
     one.goes_wrong("idle start")
     stopped = regenerate(leader, members, expect=3, program=("-m", "tests.hosts.impatient"))
-    assert "one: it was set up, and has not come back as a member within 1 s: " in stopped.err and "this is not finished" in stopped.err
+    assert "one: it was set up, and has not come back as a member within 0.1 s: " in stopped.err and "this is not finished" in stopped.err
     assert (one.calls, two.calls) == ([SET_UP], []) and two.archive() == ("old\n", "644 root:root")
     listed = leader.archive.with_name(f"{leader.archive.name}.setting-up").read_text()
 
@@ -83,30 +112,3 @@ def test_the_other_nodes_are_set_up_again_and_whatever_stops_that_the_next_run_g
     evidence, made = Evidence(), open_archive(leader.archive, Secret(NEW_PASSWORD))
     evidence.add("output", listed, *(text for run in (stopped, ended, again) for text in (run.out, run.err)))
     assert members.leaks(evidence, NEW_PASSWORD, {member.name: member.bytes for member in made.members.values()}) == []
-
-
-def distribute(leader, members, *more, expect):
-    command = leader.command(RECONCILER_SSH_CONFIG=members.run.environment["RECONCILER_SSH_CONFIG"])
-    again = ("credentials", "distribute", "--set-up-again", "--nodes", "mesh.yaml", "--password-file", "new-password")
-    return command(*again, *more, str(leader.archive), expect=expect)
-
-
-def test_a_node_that_cannot_be_had_is_found_before_anything_is_changed(leader: MeshServer, members: Members):
-    _, two = members.machines
-    two.node.machine.run("chmod", "a-x", "/usr/bin/service-discover")
-    assert "two has no program service-discover: install it there, or leave the node out" in regenerate(leader, members, expect=1).err
-    (leader.folder / "mesh.yaml").write_text((leader.folder / "mesh.yaml").read_text().replace(f"admin@{two.address}", f"nobody@{two.address}"))
-    assert "host two" in regenerate(leader, members, expect=1).err
-    assert "--nodes goes without --acl-only" in regenerate(leader, members, "--acl-only", expect=1).err
-    (leader.folder / "mesh.yaml").write_text(json.dumps(members.manifest()))
-    two.node.machine.run("chmod", "a+x", "/usr/bin/service-discover")
-    assert f"two, at {two.address}\n" in distribute(leader, members, "--dry-run", expect=0).out
-    assert "cannot be opened with this password" in distribute(leader, members, "--yes", expect=1).err
-    manifest = members.manifest()
-    manifest["mesh_credentials"]["cluster"]["nodes"]["two"]["address"] = HERE
-    (leader.folder / "mesh.yaml").write_text(json.dumps(manifest))
-    assert f"two leads the cluster dc1 ({HERE}), and the others join it" in distribute(leader, members, "--yes", expect=5).err
-    assert "--set-up-again goes with --nodes" in distribute(leader, members, "--to", "/root/archive", expect=1).err
-    (leader.folder / "mesh.yaml").write_text("version: 1\nname: mesh\n")
-    assert "the manifest mesh has no nodes: write them under mesh_credentials.cluster.nodes" in regenerate(leader, members, expect=1).err
-    assert leader.calls == [] and leader.left_over() == [] and [m.calls for m in members.machines] == [[], []]
