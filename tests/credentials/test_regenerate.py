@@ -220,10 +220,13 @@ def calls(mesh):
 
 def test_the_whole_way(mesh):
     service, victim = service_token(mesh), mesh.folder / "victim"
+    seen = []
+    mesh.look = lambda: seen.append(mesh.reset_file.exists())
     victim.write_text("kept")
     (mesh.configuration / f"{ARCHIVE}.set-up-status.new").symlink_to(victim)
     run = mesh.command(CONSUL_HTTP_TOKEN="lost", SETUP_CONSUL_TOKEN="lost")(*REGENERATE, "--yes", *mesh.options, expect=0)
     is_new(mesh, service)
+    assert seen == [False, True], "it is there when Consul is started again, and not yet when it is told to stop"
     assert victim.read_text() == "kept", "root follows no link in the service's folder"
     assert calls(mesh) == [STOP, SET_UP], "no password in what it is called with, and its questions were answered on a terminal"
     assert NEW_PASSWORD not in (mesh.folder / "calls").read_text() + run.out + run.err
@@ -354,8 +357,8 @@ def nothing_happened(mesh):
 def test_the_dry_run_shows_the_steps_and_nothing_happens(mesh):
     shown = mesh.command()(*REGENERATE, "--revoke-old", "--dry-run", *mesh.options, expect=0)
     steps = re.findall(r"^  \d\. (.*)$", shown.out, re.MULTILINE)
-    assert [step.split()[0] for step in steps] == ["write", "systemctl", "remove", "service-discover", "open", "list"]
-    assert re.match(r"write the reset index \d+ to .*/acl-bootstrap-reset, as ", steps[0])
+    assert [step.split()[0] for step in steps] == ["systemctl", "write", "remove", "service-discover", "open", "list"]
+    assert re.match(r"write the reset index \d+ to .*/acl-bootstrap-reset, as ", steps[1])
     assert shown.out.endswith("\nNothing was changed.\n")
     mesh.reset_file.write_text("1\n")
     mesh.command()(*ACL_ONLY, "--dry-run", *mesh.options, expect=0)

@@ -27,7 +27,10 @@ _LARGEST_BYTES: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """``archive_before`` is the digest of the archive that there was, as it lay there, encrypted; empty for none. ``done``: names of steps."""
+    """``archive_before`` is the digest of the archive that there was, as it lay there, encrypted; empty for none. ``done``: names of steps.
+
+    ``index`` is what Consul wants to see in the reset file, once it was asked.
+    """
 
     way: Way
     cluster: str
@@ -36,6 +39,7 @@ class Journal:
     servers: int
     archive_before: str
     done: tuple[Step, ...] = ()
+    index: int = 0
 
 
 def path_of(archive: Path) -> Path:

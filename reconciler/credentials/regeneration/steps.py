@@ -30,7 +30,7 @@ from reconciler.systems.consul.leader import leader
 from reconciler.systems.dialogue import Question, converse
 from reconciler.systems.host import LocalHost
 
-STEPS: Final[dict[Way, tuple[Step, ...]]] = {"whole": ("reset", "stop", "remove", "set-up", "prove"), "acl-only": ("bootstrap", "prove")}
+STEPS: Final[dict[Way, tuple[Step, ...]]] = {"whole": ("stop", "reset", "remove", "set-up", "prove"), "acl-only": ("bootstrap", "prove")}
 
 SET_UP: Final = ("service-discover", "setup-wizard", "--first-instance")
 """The wizard, because ``service-discover setup`` takes a password from its arguments only, and without one uses an empty one."""
@@ -74,21 +74,25 @@ class Regeneration:
                     self.tell(f"step {number} of {len(STEPS[self.way])}: {_DOING[step].format(place=self.place)}")
                     journal = self._done(step, journal, held)
         except BaseException:
-            # Who reaches Consul may use it. Once Consul is stopped it stays: the next run could not ask for its number.
+            # Consul may be running. Once it is stopped the file stays: the next run could not ask for its number.
             if "stop" not in journal.done:
                 self._disarm()
             raise
         return self._prove()
 
     def _done(self, step: Step, journal: Journal, held: int) -> Journal:
-        acts: dict[Step, Callable[[], object]] = {
-            "reset": self._reset, "stop": self._stop, "remove": self._remove, "bootstrap": self._bootstrap, "prove": self._prove
-        }  # fmt: skip
-        if step == "set-up":
+        if step == "stop":
+            # asked before, and written after: while the file is there whoever reaches Consul may use it
+            journal = replace(journal, index=journal.index if "reset" in journal.done else self._reset_index())
+            self._systemctl("stop")
+        elif step == "reset":
+            self._write_reset_file(journal.index)
+        elif step == "set-up":
             LocalHost().remove(str(self._status_file))
             journal = journals.noted(self.archive, journal, "set-up begun")
             self._set_up(journal, held)
         else:
+            acts: dict[Step, Callable[[], object]] = {"remove": self._remove, "bootstrap": self._bootstrap, "prove": self._prove}
             acts[step]()
         return journals.noted(self.archive, journal, step)
 
@@ -184,17 +188,16 @@ class Regeneration:
 
     # --- the steps ---
 
-    def _reset(self) -> None:
+    def _reset_index(self) -> int:
         with Consul(making.with_token(self.settings, None)) as consul:
-            index = reset_index(consul)
+            return reset_index(consul)
+
+    def _write_reset_file(self, index: int) -> None:
         place = self.place
         LocalHost().write(str(place.reset_file), b"%d\n" % index, owner=place.user, group=place.group(), mode="0600")
 
     def _disarm(self) -> None:
         LocalHost().remove(str(self.place.reset_file))
-
-    def _stop(self) -> None:
-        self._systemctl("stop")
 
     def _systemctl(self, verb: str) -> None:
         LocalHost().run('systemctl "$1" "$2"', verb, self.place.unit, timeout_s=_STOP_S)
@@ -219,7 +222,7 @@ class Regeneration:
     @contextmanager
     def _allowed(self) -> Iterator[None]:
         try:
-            self._reset()
+            self._write_reset_file(self._reset_index())
             yield
         finally:
             self._disarm()
