@@ -134,13 +134,17 @@ def test_consul_is_down(tmp_path, parts, free_port):
 
 
 def test_an_archive_that_cannot_be_put_in_its_place_is_finished_by_the_next_run(tmp_path, new, parts):
-    with CountingProxy(new.address, before=lambda _: (tmp_path / "new.tar.gpg").mkdir()) as proxy:
+    def somebody_else(_):
+        (tmp_path / "new.tar.gpg").write_text("somebody else's")
+
+    with CountingProxy(new.address, before=somebody_else) as proxy:
         failed = program(tmp_path, new).having(CONSUL_HTTP_ADDR=proxy.address)(*BY_FILE, expect=3)
     assert "the ACLs are bootstrapped, but" in failed.err and "new.tar.gpg.bootstrapping, encrypted" in failed.err
     secret = open_archive(tmp_path / "new.tar.gpg.bootstrapping", Secret(PASSWORD)).secret_id().reveal()
     assert secret not in failed.err + failed.out, "no terminal, so it is not shown"
     assert is_management(new, secret)
-    (tmp_path / "new.tar.gpg").rmdir()
+    assert (tmp_path / "new.tar.gpg").read_text() == "somebody else's", "only what was there when --force was given may be replaced"
+    (tmp_path / "new.tar.gpg").unlink()
     finished = program(tmp_path, new)(*BY_FILE, expect=0)
     assert "an earlier run was interrupted: going on with the token in" in finished.err
     assert archive_of(tmp_path).secret_id().reveal() == secret
