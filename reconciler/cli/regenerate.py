@@ -188,7 +188,8 @@ def _work(run: _Run, journal: Journal, renewal: Renewal, password: Secret, held:
     if run.way == "acl-only" and not resumed:
         materials()  # what is not there is found before anything is changed
     making = Regeneration(run.way, archive, run.place, run.settings, password, materials, say)
-    others.written(archive, renewal)  # their addresses, which they will not know any more
+    if run.way == "whole":
+        others.written(archive, renewal)  # their addresses, which they will not know any more
     try:
         token, secret = making.run(journal, held, resumed=resumed)
         older = old_tokens(run.settings, secret, token)

@@ -77,7 +77,8 @@ def test_the_other_nodes_are_set_up_again_and_whatever_stops_that_the_next_run_g
     stopped = regenerate(leader, members, expect=3, program=("-m", "tests.hosts.impatient"))
     assert "one: it was set up, and has not come back as a member within 0.1 s: " in stopped.err and "this is not finished" in stopped.err
     assert (one.calls, two.calls) == ([SET_UP], []) and two.archive() == ("old\n", "644 root:root")
-    listed = leader.archive.with_name(f"{leader.archive.name}.setting-up").read_text()
+    journals = [leader.archive.with_name(f"{leader.archive.name}.{which}").read_text() for which in ("setting-up", "regenerating")]
+    assert "an interrupted run of credentials regenerate is to be finished first" in distribute(leader, members, "--yes", expect=1).err
 
     one.node.machine.run("systemctl", "start", "service-discover")
     two.goes_wrong("hold asking")
@@ -110,5 +111,5 @@ def test_the_other_nodes_are_set_up_again_and_whatever_stops_that_the_next_run_g
     two.node.machine.run("ip", "address", "delete", OTHER_ADDRESS, "dev", "eth0")
 
     evidence, made = Evidence(), open_archive(leader.archive, Secret(NEW_PASSWORD))
-    evidence.add("output", listed, *(text for run in (stopped, ended, again) for text in (run.out, run.err)))
+    evidence.add("output", *journals, *(text for run in (stopped, ended, again) for text in (run.out, run.err)))
     assert members.leaks(evidence, NEW_PASSWORD, {member.name: member.bytes for member in made.members.values()}) == []
