@@ -130,16 +130,20 @@ def pending(target: Path) -> Path:
 def finished(target: Path, password: Secret) -> str | None:
     """Finish a run that was cut off when it had written the archive and had only to remove :func:`pending`: the accessor of the token in it.
 
-    None where there is no such run. Raises ReconcilerError for files that cannot be opened.
+    None where there is no such run. Raises ReconcilerError when what is pending cannot be opened.
     """
     waiting = pending(target)
     if not waiting.exists() or not target.is_file():
         return None
-    archive = open_archive(target, password)
-    if within(target, archive) != within(waiting, open_archive(waiting, password)):
+    secret = within(waiting, open_archive(waiting, password))
+    try:
+        token = open_archive(target, password).token()
+    except ReconcilerError:
+        return None  # one that is to be replaced, with a password of its own
+    if token["SecretID"] != secret:
         return None
     LocalHost().remove(str(waiting))
-    return str(archive.token().get("AccessorID", ""))
+    return str(token.get("AccessorID", ""))
 
 
 def bootstrap(

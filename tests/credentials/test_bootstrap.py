@@ -91,7 +91,10 @@ def test_a_cluster_is_bootstrapped_once(tmp_path, new, parts):
 
 
 def test_an_archive_that_is_of_no_use_is_replaced_when_that_is_said(tmp_path, new, parts):
-    write(tmp_path, contents()).rename(tmp_path / "new.tar.gpg")
+    write(tmp_path, contents(), "that nobody knows any more").rename(tmp_path / "new.tar.gpg")
+    with CountingProxy(new.address, after=lambda _: Fate.END) as proxy:
+        program(tmp_path, new).having(CONSUL_HTTP_ADDR=proxy.address)(*BY_FILE, "--force", expect=1)
+    assert "exists: another archive would take its place" in program(tmp_path, new)(*BY_FILE, expect=5).err
     program(tmp_path, new)(*BY_FILE, "--force", expect=0)
     assert is_management(new, archive_of(tmp_path).secret_id().reveal())
 
