@@ -22,6 +22,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ def pytest_configure() -> None:
     """One seed for the random pairs of manifests, the same in every run, so that a change is judged by itself; ``PAIRS_SEED=random`` draws others."""
     if os.environ.setdefault("PAIRS_SEED", "1") == "random":  # workers inherit what is drawn here
         os.environ["PAIRS_SEED"] = str(secrets.randbits(32))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: it would be so for every program under test as well
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -48,7 +48,7 @@ def kill(site: Site, system: System, when: When, number: int, operation: str, ma
         at(number, lambda: started.result(60).pid)
         run = site.run(operation, manifest, *options, through=towards(proxy))
         started.set_result(run)
-        assert run.code in (0, KILLED), run
+        assert run.code in (0, KILLED), str(run)
         return run.code == KILLED
 
 
@@ -82,7 +82,7 @@ def deliver_late(site: Site, system: System, number: int, operation: str, manife
         proxy.before, proxy.after = kill_and_hold, notice
         run = site.run(operation, manifest, *options, through=towards(proxy))
         started.set_result(run)
-        assert run.code in (0, KILLED), run
+        assert run.code in (0, KILLED), str(run)
         if not sent.is_set():
             return False
         backends = site.backends()
@@ -96,8 +96,8 @@ def deliver_late(site: Site, system: System, number: int, operation: str, manife
 def finish(site: Site, operation: str, manifest: Manifest) -> None:
     """The next run ends clean."""
     run = site.run(operation, manifest)
-    assert run.code == 0, run
-    assert run.last_line.startswith(("Apply complete: ", "No changes. ")), run
+    assert run.code == 0, str(run)
+    assert run.last_line.startswith(("Apply complete: ", "No changes. ")), str(run)
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -72,7 +72,7 @@ def test_the_report_says_what_did_not_converge_and_the_next_run_converges(site):
 
     with CountingProxy(site.consul.address, after=put_back) as proxy:
         run = site.run("apply", site.manifest, through=towards(proxy))
-        assert run.code == 3, run
+        assert run.code == 3, str(run)
     assert "Not converged: written, and different when read again:" in run.output
     _, _, text = run.output.partition("Not converged")
     assert "~ kv/carbonio-files/db-name\n        value: put back → carbonio-files-db" in text
@@ -90,6 +90,6 @@ def test_what_was_deleted_and_is_made_anew_at_once_is_somebody_elses(site):
 
     with CountingProxy(site.consul.address, after=make_anew) as proxy:
         run = site.run("destroy", site.manifest, through=towards(proxy))
-        assert run.code == 0, run
+        assert run.code == 0, str(run)
     assert site.kv("carbonio-files/db-name") == "theirs"
     site.http("DELETE", "/v1/kv/carbonio-files/db-name")

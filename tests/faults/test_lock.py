@@ -49,10 +49,10 @@ def busy(site, proxy):
     """A run in the middle of its writes, and what makes it go on."""
     proxy.before = pause = Pause(5)
     run = site.run("apply", site.manifest, through=towards(proxy))
-    assert pause.reached.wait(60), run
+    assert pause.reached.wait(60), str(run)
     yield run, pause
     pause.over.set()
-    assert run.code == 0, run
+    assert run.code == 0, str(run)
     finish(site, "destroy", site.manifest)
 
 
@@ -189,7 +189,7 @@ def test_a_run_that_loses_the_lock_stops_and_writes_nothing_more(site, proxy, lo
         proxy.reset()
         proxy.before, proxy.after = lose, note
         run = site.run(operation, manifest, "--parallelism=1", through=towards(proxy), first=WithoutLockDelay())
-        assert run.code == 3, run
+        assert run.code == 3, str(run)
         assert "Stopped early: the lock was lost" in run.output
         now = site.everything()
         assert [now[section] for section in ("kv", "nodes")] == [then[section] for section in ("kv", "nodes")]

@@ -147,7 +147,7 @@ def test_a_database_whose_owner_it_may_not_be_given_to_keeps_nothing_else_from_b
     assert reported(run, "Applied") == {"database/default/carbonio_b"}
     site.sql("GRANT law TO carbonio_limited")
     run = site.run("apply", manifest, through=limited)
-    assert run.code == 0, run
+    assert run.code == 0, str(run)
     assert site.plan(manifest).is_empty
     finish(site, "destroy", manifest)
     site.sql("DROP ROLE carbonio_limited")

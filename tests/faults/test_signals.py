@@ -37,7 +37,7 @@ def interrupted(site, number, what, operation, manifest):
     with CountingProxy(site.consul.address, before=send) as proxy:
         run = site.run(operation, manifest, "--parallelism=1", through=towards(proxy), first=WithoutLockDelay())
         started.set_result(run)
-        assert run.code in (0, INTERRUPTED), run
+        assert run.code in (0, INTERRUPTED), str(run)
         # a request to lock that is in flight may come to be after everything was given up, but then holds nothing
         assert number == 2 or not live.locks(site)
         # only a session whose creation was in flight is left to its TTL
@@ -72,7 +72,7 @@ def test_a_run_that_is_interrupted_finishes_what_is_in_flight_and_the_next_one_t
 def demand_an_early_end(number, run, writes):
     if releases(writes[number - 1]):
         return
-    assert run.code == INTERRUPTED, run
+    assert run.code == INTERRUPTED, str(run)
     later = [w for w in writes[number:] if not releases(w)]
     if number <= 2:
         # before anything was written: it simply ends
@@ -114,6 +114,6 @@ def test_a_run_that_is_interrupted_while_it_waits_for_the_lock_ends_at_once(site
         asked = ("PUT", "/v1/txn")  # who holds the lock, again and again
         until(lambda: proxy.requests[asked] > 1)
         os.kill(run.pid, signal.SIGINT)
-        assert run.code == INTERRUPTED, run
+        assert run.code == INTERRUPTED, str(run)
     assert [s["ID"] for s in site.http("GET", "/v1/session/list")] == [session]
     site.http("DELETE", "/v1/kv/reconciler/lock/carbonio-files-db")

@@ -83,7 +83,8 @@ class Member:
     def joins(self, server: ConsulServer) -> None:
         """From now on set-up makes it a member of another mesh."""
         configuration = json.loads(self.node.machine.read(f"{_NEXT}/main.json"))
-        configuration |= {"retry_join": [server.join_address], "data_dir": "/var/lib/service-discover/other", "acl": {"enabled": True}}
+        configuration |= {"retry_join": [server.join_address], "encrypt": server.gossip_key}
+        configuration |= {"data_dir": "/var/lib/service-discover/other", "acl": {"enabled": True}}
         rules = f'node "{self.node.name}" {{ policy = "write" }} node_prefix "" {{ policy = "read" }} service_prefix "" {{ policy = "write" }}'
         configuration["acl"] |= {"default_policy": "deny", "tokens": {"default": server.token_for(rules)}}
         self.node.machine.run("install", "-d", "-o", "service-discover", "/var/lib/service-discover/other")

@@ -109,7 +109,7 @@ class Rotating:
     def finish(self) -> None:
         """It ends with one token, which both files hold."""
         run = self.run()
-        assert run.code == 0, run
+        assert run.code == 0, str(run)
         self.demand_one_token()
 
     def demand_one_token(self) -> None:
@@ -192,8 +192,8 @@ def test_the_old_token_stays_while_a_unit_that_has_read_it_cannot_be_started_aga
         if len(rotating.tokens()) == kept:
             rotating.rotate()
         run = rotating.run(*options)
-        assert run.code == 3, run
-        assert rotating.policies(old) == [NAME], run
+        assert run.code == 3, str(run)
+        assert rotating.policies(old) == [NAME], str(run)
         assert f"the old one was kept, because systemd-unit/gateway/{UNIT} does not certainly use the new one" in run.output
         assert len(rotating.tokens()) == kept + 1 and old in rotating.tokens()
     shown = rotating.gateways.run("owned", "show", f"acl-token/{NAME}", rotating.gateways.write(rotating.manifest), expect=0).out
@@ -212,7 +212,7 @@ def test_the_old_token_stays_while_a_unit_that_has_read_it_cannot_be_started_aga
     tokens["another"] = relabelled
     rotating.manifest["terminating_gateways"][NAME]["process"]["token"] = "another"
     run = rotating.run()
-    assert run.code == 3, run
+    assert run.code == 3, str(run)
     assert len(rotating.tokens()) == 2 and old in rotating.tokens()
     rotating.restart_is_refused(refused=False)
     rotating.finish()

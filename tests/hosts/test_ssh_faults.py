@@ -235,7 +235,7 @@ def test_a_connection_that_is_cut(gateways, machine):
         with CuttingProxy((machine.address, machine.ssh_port), after=int(whole * part), ends=ends) as proxy:
             run = through(gateways, proxy)("apply", file, "--auto-approve", "--wait", "0", expect=3)
         assert proxy.was_cut
-        assert "the SSH connection was lost" in run.out or "cannot be reached" in run.out, run
+        assert "the SSH connection was lost" in run.out or "cannot be reached" in run.out, str(run)
         if machine.exists(PATH):
             assert machine.read(PATH) == "line\n" * 100
         gateways.apply(manifest)

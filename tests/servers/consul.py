@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import http.client
 import json
+import secrets
 import signal
 import socket
 import subprocess
 import uuid
+from base64 import b64encode
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,6 +61,8 @@ class ConsulServer(Server, ConsulApi):
         self._extra, self._persistent, self._grpc, self._bootstrapped = extra, persistent, grpc, bootstrapped
         self._binary = binary
         self._bind_address = HERE if for_machines else self.host
+        # its own, or a machine that goes from one server's mesh to another's joins the two by its gossip
+        self.gossip_key = b64encode(secrets.token_bytes(32)).decode() if for_machines else ""
         self.folder = fresh_folder("consul", None)
         self.log = self.folder / "consul.log"
         self.unix_socket = self.folder / "http.sock" if unix_socket else None
@@ -98,6 +102,8 @@ class ConsulServer(Server, ConsulApi):
             "connect": {"enabled": True},
             "acl": {"enabled": True, "default_policy": "deny", "tokens": {"initial_management": self.token} if self._bootstrapped else {}},
         }
+        if self.gossip_key:
+            configuration["encrypt"] = self.gossip_key
         if self._persistent:
             configuration |= {"server": True, "bootstrap_expect": 1, "data_dir": str(self.folder / "state"), "performance": {"raft_multiplier": 1}}
         if self.ca_file:

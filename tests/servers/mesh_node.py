@@ -53,6 +53,7 @@ class MeshNode:
             "datacenter": self.server.datacenter,
             "bind_addr": self.machine.address,
             "retry_join": [self.server.join_address],
+            "encrypt": self.server.gossip_key,
             "retry_interval": "1s",
             "data_dir": _DATA,
             "disable_update_check": True,

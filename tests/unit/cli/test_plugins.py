@@ -18,5 +18,5 @@ def test_a_plugin_of_pydantic_is_not_shown_the_manifest(tmp_path):
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     for program, seen in ((["-m", "reconciler.cli.main"], False), (["-c", "from reconciler.cli.main import main; main()"], True)):
         run = subprocess.run([sys.executable, *program, "validate", "m.yaml"], cwd=tmp_path, env=environment, capture_output=True, check=True)
-        assert b"m: valid, 1 resource" in run.stdout, run
+        assert b"m: valid, 1 resource" in run.stdout, str(run)
         assert (b"spy is here" in run.stdout) is seen
