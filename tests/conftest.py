@@ -49,6 +49,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors, because many tests wait: for a unit to start, a node to join, a token to expire."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_report_header() -> str:
     """Without a seed a failure could not be repeated."""
     return f"PAIRS_SEED={os.environ['PAIRS_SEED']}"
