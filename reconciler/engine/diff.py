@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler.model.change import FieldChange
-from reconciler.model.kind import FieldRules
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.record import Record
 from reconciler.model.resource import Live
 from reconciler.model.secret import Generate, Hidden, Pending, Secret, Verifies

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from reconciler.engine.scope import WHOLE, Scope
 from reconciler.model.address import Address
-from reconciler.model.kind import FieldRules, Finding, Kind
+from reconciler.model.field_rules import FieldRules
+from reconciler.model.kind import Finding, Kind
 from reconciler.model.record import Record
 from reconciler.model.resource import Desired, Live, System
 

@@ -10,8 +10,9 @@ from reconciler.importing.request import Request
 from reconciler.kinds import all_kinds
 from reconciler.manifest.suggestion import closest
 from reconciler.model.address import Address, matches
+from reconciler.model.field_rules import FieldRules
+from reconciler.model.importable import ImportableKind
 from reconciler.model.importing import Expression, Found, left_as_it_is
-from reconciler.model.kind import FieldRules, ImportableKind
 from reconciler.model.record import Record
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from reconciler.kinds import all_kinds
 from reconciler.model.address import Address
 from reconciler.model.errors import ReconcilerError
-from reconciler.model.kind import DiscerningKind, FiledKind
+from reconciler.model.importable import DiscerningKind, FiledKind
 from reconciler.model.resource import Live
 
 SUFFIXES: Final = (".hcl", ".json")

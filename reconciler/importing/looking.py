@@ -15,8 +15,8 @@ from reconciler.kinds import all_kinds
 from reconciler.manifest.features import LOCAL
 from reconciler.model.address import Address
 from reconciler.model.errors import AccessDenied, ReconcilerError, SystemFault
+from reconciler.model.importable import ImportableKind, PointedKind
 from reconciler.model.importing import Found
-from reconciler.model.kind import ImportableKind, PointedKind
 from reconciler.model.record import Record
 from reconciler.model.resource import CONSUL, Live, System
 from reconciler.ownership import records

@@ -15,8 +15,8 @@ from reconciler.importing.request import Imported, Request, listed
 from reconciler.kinds import all_kinds
 from reconciler.model.address import Address
 from reconciler.model.errors import ReconcilerError
+from reconciler.model.importable import ImportableKind, PointedKind
 from reconciler.model.importing import Found
-from reconciler.model.kind import ImportableKind, PointedKind
 
 
 def importable_kinds() -> list[str]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from reconciler.model.address import Address
-from reconciler.model.kind import FieldRules
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.record import Record
 from reconciler.model.resource import Live
 from reconciler.model.secret import Secret, Verifies

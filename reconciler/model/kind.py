@@ -11,49 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from reconciler.model.address import Address
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.record import Record
 from reconciler.model.resource import Desired, Live, SystemType
-from reconciler.model.value import ABSENT, JSON, Path, Value, is_empty
+from reconciler.model.value import JSON, Path, Value
 
 if TYPE_CHECKING:
     from reconciler.model.change import Change, Refusal
-    from reconciler.model.importing import Expression, Found
     from reconciler.model.secret import Reference
-
-
-@dataclass(frozen=True, slots=True)
-class FieldRules:
-    """How the fields of a kind are compared.
-
-    ``whole``: mappings that belong wholly to the manifest (``"*"`` for any key). ``immutable``: top-level fields whose change means
-    replacement. ``keeps``: top-level fields that stay as they are when the manifest stops setting them. ``defaults``: what a field that is
-    not set means, where that is not emptiness; also what it is set to when it is unset. ``only_for_creation``: top-level fields that say how to
-    create it and nothing of how it is, so that they are never compared. ``not_compared``: the same of others, such as how to delete it.
-    ``renews``: the outputs that every write makes anew, such as a file's version.
-    """
-
-    whole: frozenset[Path] = frozenset()
-    immutable: frozenset[str] = frozenset()
-    keeps: frozenset[str] = frozenset()
-    defaults: Mapping[str, Value] = field(default_factory=dict)
-    only_for_creation: frozenset[str] = frozenset()
-    not_compared: frozenset[str] = frozenset()
-    renews: frozenset[str] = frozenset()
-
-    def default(self, path: Path) -> Value:
-        """What the absence of the field at ``path`` means."""
-        return self.defaults.get(path[0], ABSENT) if len(path) == 1 else ABSENT
-
-    def ignores(self, path: Path) -> bool:
-        """Whether the field at ``path`` is never compared."""
-        return path[0] in self.only_for_creation or path[0] in self.not_compared
-
-    def same(self, path: Path, one: Value, other: Value) -> bool:
-        """Whether two values, or absences, of the field at ``path`` mean the same."""
-        if self.ignores(path):
-            return True
-        one, other = (self.default(path) if v is ABSENT else v for v in (one, other))
-        return bool(one == other) or (is_empty(one) and is_empty(other))
 
 
 EVERY_SERVICE: Final = "*"
@@ -320,55 +285,4 @@ class WaryKind(Kind, Protocol):
 
     def objections(self, system: Any, changes: Mapping[Address, Change], staying: Iterable[Address]) -> Iterable[Refusal]:
         """Why it must not be this run that makes the changes of a plan on this system. ``staying`` is what is wanted there afterwards."""
-        ...
-
-
-@runtime_checkable
-class ImportableKind(Kind, Protocol):
-    """A kind of which a manifest can be written from what is live."""
-
-    def find(self, system: Any) -> Iterable[Live]:
-        """Everything of this kind that somebody might want to manage, in bulk; ``system`` as for ``read``.
-
-        What is built in, or made by the system itself, is not found.
-        """
-        ...
-
-    def express(self, live: Live, found: Found) -> Expression | None:
-        """The entry that says what ``live`` is and no more; None for what only the entries of other resources say."""
-        ...
-
-
-@runtime_checkable
-class PointedKind(ImportableKind, Protocol):
-    """A kind that cannot be searched for: what is looked at must be named."""
-
-    def find_at(self, system: Any, addresses: Iterable[Address]) -> Iterable[Live]:
-        """What there is of these; ``system`` as for ``read``."""
-        ...
-
-    def is_told(self, record: Record) -> bool:
-        """Whether an entry can say what has this record."""
-        ...
-
-    def remark(self, entries: Iterable[Expression]) -> str:
-        """What to tell people about what was not named, in view of the entries that are written; may be empty."""
-        ...
-
-
-@runtime_checkable
-class FiledKind(ImportableKind, Protocol):
-    """A kind that is also kept in files of Consul's own."""
-
-    def in_file(self, file: str, text: str) -> Iterable[Live]:
-        """The resources of this kind in the text of one file, nothing when it holds none. Raises ValueError when it cannot be read at all."""
-        ...
-
-
-@runtime_checkable
-class DiscerningKind(FiledKind, Protocol):
-    """A kind that knows files which are often taken for its own."""
-
-    def what_else(self, text: str) -> str:
-        """What a file is that holds nothing of any kind, in words; empty when that is not known. Raises ValueError as :meth:`in_file`."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.model.kind import FieldRules
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.value import Path, Value
 
 

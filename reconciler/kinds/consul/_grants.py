@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from reconciler.manifest.models import AclRole, AclToken
 from reconciler.model.address import Address
-from reconciler.model.kind import FieldRules
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.value import JSON, Path, Value
 
 Grantee = AclRole | AclToken

@@ -17,8 +17,9 @@ from reconciler.manifest.models import AclPolicy as Entry
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import LostRace, ManifestError
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.kind import DirectKind, Made, Order, Permission, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.value import JSON, Semantic
 from reconciler.systems.consul.client import Consul

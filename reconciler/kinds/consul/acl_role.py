@@ -11,8 +11,9 @@ from reconciler.kinds.consul._order import planned
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import LostRace
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found, stated
-from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.kind import DirectKind, Made, Order, Permission, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.value import JSON
 from reconciler.systems.consul.client import Consul

@@ -16,9 +16,10 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import AclToken as Entry
 from reconciler.model.address import Address
 from reconciler.model.errors import AccessDenied, AlreadyExists, LostRace
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.history import History, Holder
 from reconciler.model.importing import Expression, Found, stated
-from reconciler.model.kind import FieldRules, Made, Order, Permission, ReplacingKind, Wanted
+from reconciler.model.kind import Made, Order, Permission, ReplacingKind, Wanted
 from reconciler.model.record import Record, State
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.secret import Secret

@@ -23,8 +23,9 @@ from reconciler.manifest.suggestion import closest
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import LostRace, ManifestError
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found, Needed, stated, variable
-from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.kind import DirectKind, Made, Order, Permission, Wanted
 from reconciler.model.resource import CONSUL, Desired, Hold, Live, SystemType
 from reconciler.model.secret import Reference, Secret
 from reconciler.model.value import JSON, Digest, Value, all_of, names_of_secrets

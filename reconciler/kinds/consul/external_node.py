@@ -13,8 +13,9 @@ from reconciler.kinds.consul._registrations import registrations
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import ExternalService
 from reconciler.model.address import Address
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
+from reconciler.model.kind import Operation, Order, Permission, TransactionalKind, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, OnRemoval, SystemType
 from reconciler.model.value import JSON, Value
 from reconciler.systems.consul.client import Consul

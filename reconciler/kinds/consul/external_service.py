@@ -18,8 +18,9 @@ from reconciler.manifest.models import ExternalService as Entry
 from reconciler.model.address import Address
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import ManifestError
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
+from reconciler.model.kind import Operation, Order, Permission, TransactionalKind, Wanted
 from reconciler.model.resource import CONSUL, Desired, Hold, Live, SystemType
 from reconciler.model.value import JSON, Path, Value
 from reconciler.systems.consul.client import Consul

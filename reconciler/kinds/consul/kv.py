@@ -12,8 +12,9 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import KvEntry
 from reconciler.manifest.sensitive import is_sensitive_key
 from reconciler.model.address import Address
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found, Needed, variable
-from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
+from reconciler.model.kind import Operation, Order, Permission, TransactionalKind, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.secret import Generate, Reference, Secret, SecretSource
 from reconciler.model.value import Digest, Value, is_secret

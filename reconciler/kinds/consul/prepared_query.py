@@ -12,8 +12,9 @@ from reconciler.manifest.models import PreparedQuery as Entry
 from reconciler.manifest.models import QueryTarget
 from reconciler.model.address import Address
 from reconciler.model.errors import LostRace, Rejected
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found, Needed, stated, variable
-from reconciler.model.kind import DirectKind, FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.kind import DirectKind, Made, Order, Permission, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.model.secret import Hidden, Reference, Secret
 from reconciler.model.value import JSON, Value

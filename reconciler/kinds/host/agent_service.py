@@ -14,7 +14,8 @@ from reconciler.kinds.host._gateway import processes
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AccessDenied, AlreadyExists, Rejected
-from reconciler.model.kind import FieldRules, Made, Order, Permission, Wanted
+from reconciler.model.field_rules import FieldRules
+from reconciler.model.kind import Made, Order, Permission, Wanted
 from reconciler.model.resource import Desired, Live, SystemType
 from reconciler.model.secret import Reference, Secret
 from reconciler.model.value import JSON

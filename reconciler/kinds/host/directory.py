@@ -9,7 +9,8 @@ from reconciler.kinds.host._gateway import processes
 from reconciler.kinds.host._machine import OnMachine, as_written, once, path_of
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
-from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.field_rules import FieldRules
+from reconciler.model.kind import Made, Order, Wanted
 from reconciler.model.resource import Desired, Live
 from reconciler.model.value import JSON
 from reconciler.systems.host import ENTER, Facts, FolderState, Host, Inquiry

@@ -18,8 +18,9 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import AclToken
 from reconciler.model.address import Address
 from reconciler.model.errors import Rejected
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.kind import Made, Order, Wanted
 from reconciler.model.record import Record
 from reconciler.model.resource import Desired, Live, Place, System
 from reconciler.model.secret import Hidden, Reference, Secret

@@ -22,7 +22,8 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import MeshNode
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, OutcomeUnknown, PartlyDone, ReconcilerError, Rejected, SystemFault, Unreachable
-from reconciler.model.kind import FieldRules, Finding, Made, Order, Permission, Wanted
+from reconciler.model.field_rules import FieldRules
+from reconciler.model.kind import Finding, Made, Order, Permission, Wanted
 from reconciler.model.record import Record, State
 from reconciler.model.resource import Desired, Live, OnRemoval, System
 from reconciler.model.secret import Hidden, Reference, Secret, SecretSource

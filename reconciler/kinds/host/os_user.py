@@ -8,7 +8,8 @@ from typing import ClassVar, Final
 from reconciler.kinds.host._gateway import processes
 from reconciler.kinds.host._machine import ACCOUNTS, OnMachine, once
 from reconciler.manifest.loaded import LoadedManifest
-from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.field_rules import FieldRules
+from reconciler.model.kind import Made, Order, Wanted
 from reconciler.model.resource import Desired, Live
 from reconciler.systems.host import Facts, Host, Inquiry
 

@@ -17,7 +17,8 @@ from reconciler.kinds.host._machine import OnMachine, version
 from reconciler.kinds.host._serving import journal, lack
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
-from reconciler.model.kind import FieldRules, Finding, Made, Order, Started, Wanted
+from reconciler.model.field_rules import FieldRules
+from reconciler.model.kind import Finding, Made, Order, Started, Wanted
 from reconciler.model.record import State
 from reconciler.model.resource import Desired, Live
 from reconciler.model.secret import Reference

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from reconciler.model.kind import FieldRules
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.value import Path, Value
 from reconciler.systems.postgres import Name, Statement, joined, sql
 

@@ -24,8 +24,9 @@ from reconciler.manifest.models import Database
 from reconciler.model.address import Address
 from reconciler.model.change import Change
 from reconciler.model.errors import LostRace, Rejected, Unreachable
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found, stated
-from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.kind import Made, Order, Wanted
 from reconciler.model.record import State
 from reconciler.model.resource import Dependant, Desired, Live, System
 from reconciler.model.value import Value

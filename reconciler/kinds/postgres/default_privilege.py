@@ -18,8 +18,9 @@ from reconciler.manifest.database_objects import PUBLIC, default_objects, normal
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace, Rejected
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.kind import Made, Order, Wanted
 from reconciler.model.resource import Desired, Live, System
 from reconciler.systems.postgres import Name, Postgres, Row, Session, Statement, sql
 

@@ -17,8 +17,9 @@ from reconciler.kinds.postgres._on_server import OnServer
 from reconciler.manifest.loaded import LoadedManifest
 from reconciler.model.address import Address
 from reconciler.model.errors import AlreadyExists, LostRace
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found
-from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.kind import Made, Order, Wanted
 from reconciler.model.resource import Dependant, Desired, Live, System
 from reconciler.model.value import Value
 from reconciler.systems.postgres import Name, Postgres, Row, Session, Statement, sql

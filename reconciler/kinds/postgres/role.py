@@ -18,8 +18,9 @@ from reconciler.manifest.loaded import LoadedManifest
 from reconciler.manifest.models import DbRole
 from reconciler.model.address import Address
 from reconciler.model.change import Change
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.importing import Expression, Found, stated
-from reconciler.model.kind import FieldRules, Made, Order, Wanted
+from reconciler.model.kind import Made, Order, Wanted
 from reconciler.model.resource import Desired, Live, System
 from reconciler.model.secret import Hidden, Reference, Secret
 from reconciler.model.value import Value

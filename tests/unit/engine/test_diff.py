@@ -4,7 +4,7 @@ import pytest
 
 from reconciler.engine.diff import compare, drifted_fields, parts_of, recordable
 from reconciler.model.change import FieldChange
-from reconciler.model.kind import FieldRules
+from reconciler.model.field_rules import FieldRules
 from reconciler.model.resource import Live
 from reconciler.model.secret import KNOWN_AFTER_APPLY, Generate, Hidden, Secret
 from reconciler.model.value import ABSENT, Digest, Semantic

@@ -15,7 +15,8 @@ from reconciler.engine.scope import WHOLE, Scope
 from reconciler.engine.situation import Situation
 from reconciler.model.address import Address
 from reconciler.model.change import Action, Change, Plan
-from reconciler.model.kind import FieldRules, Made
+from reconciler.model.field_rules import FieldRules
+from reconciler.model.kind import Made
 from reconciler.model.record import Record
 from reconciler.model.resource import CONSUL, Desired, Live, OnRemoval, Place
 

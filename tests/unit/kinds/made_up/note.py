@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from reconciler.model.address import Address
-from reconciler.model.kind import FieldRules, Operation, Order, Permission, TransactionalKind, Wanted
+from reconciler.model.field_rules import FieldRules
+from reconciler.model.kind import Operation, Order, Permission, TransactionalKind, Wanted
 from reconciler.model.resource import CONSUL, Desired, Live, SystemType
 from reconciler.systems.consul.client import Consul, KvPair
 from reconciler.systems.consul.reader import ConsulReader
