@@ -28,9 +28,6 @@ takes_nodes: Final = click.option(
 )  # fmt: skip
 
 
-_TOKENS: Final = ("CONSUL_HTTP_TOKEN", "CONSUL_HTTP_TOKEN_FILE", "SETUP_CONSUL_TOKEN")
-
-
 @contextmanager
 def of_manifest(files: tuple[str, ...], destinations: tuple[str, ...] = (), *, sudo: bool = False) -> Iterator[Connections]:
     """The machines of a manifest, if there is one, and those behind other SSH ``destinations``. The connection to Consul is that of the environment,
@@ -40,12 +37,13 @@ def of_manifest(files: tuple[str, ...], destinations: tuple[str, ...] = (), *, s
 
     from reconciler.engine.connections import Connections
     from reconciler.manifest.loading import load_text
+    from reconciler.systems.consul.connection import TOKEN_VARIABLES
 
     loaded = load_target(Target(files=files)) if files else load_text("version: 1\nname: machines\n", Path.cwd())
     known = loaded.manifest.hosts
     more = {name: _behind(name, sudo=sudo) for name in destinations if name != LOCAL and name not in known}
     manifest = loaded.manifest.model_copy(update={"consul": None, "hosts": {**known, **more}})
-    environ = {name: value for name, value in os.environ.items() if name not in _TOKENS}
+    environ = {name: value for name, value in os.environ.items() if name not in TOKEN_VARIABLES}
     with Connections(replace(loaded, manifest=manifest), environ) as connections:
         yield connections
 

@@ -195,7 +195,7 @@ def _work(run: _Run, journal: Journal, renewal: Renewal, password: Secret, held:
         older = old_tokens(run.settings, secret, token)
         if run.revoke:
             revoke(run.settings, secret, older, say)
-        renewal = renewal.with_archive(f"sha256:{journals.digest(archive)}")
+        renewal = renewal.with_archive(journals.digest(archive))
         if run.connections is not None:
             run.connections.use_token(secret, str(archive))  # for the agents of the other nodes
             renewal = others.renew(run.others, archive, renewal, password, say)

@@ -56,7 +56,7 @@ def _kept(record: Record | None, rules: FieldRules) -> dict[str, Any]:
     """What only the record of a resource can tell: what becomes of it when its entry goes, and how it was made."""
     if record is None:
         return {}
-    mute = rules.only_for_creation | rules.not_compared
+    mute = rules.not_compared
     options: dict[str, Any] = {key: value for key, value in record.specification.items() if key in mute}
     options |= {"on_removal": str(record.on_removal)} if record.on_removal is not None else {}
     return options | ({"protect": True} if record.protect else {})

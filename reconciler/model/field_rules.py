@@ -14,16 +14,14 @@ class FieldRules:
 
     ``whole``: mappings that belong wholly to the manifest (``"*"`` for any key). ``immutable``: top-level fields whose change means
     replacement. ``keeps``: top-level fields that stay as they are when the manifest stops setting them. ``defaults``: what a field that is
-    not set means, where that is not emptiness; also what it is set to when it is unset. ``only_for_creation``: top-level fields that say how to
-    create it and nothing of how it is, so that they are never compared. ``not_compared``: the same of others, such as how to delete it.
-    ``renews``: the outputs that every write makes anew, such as a file's version.
+    not set means, where that is not emptiness; also what it is set to when it is unset. ``not_compared``: top-level fields that say how to
+    create, write or delete it and nothing of how it is. ``renews``: the outputs that every write makes anew, such as a file's version.
     """
 
     whole: frozenset[Path] = frozenset()
     immutable: frozenset[str] = frozenset()
     keeps: frozenset[str] = frozenset()
     defaults: Mapping[str, Value] = field(default_factory=dict)
-    only_for_creation: frozenset[str] = frozenset()
     not_compared: frozenset[str] = frozenset()
     renews: frozenset[str] = frozenset()
 
@@ -33,7 +31,7 @@ class FieldRules:
 
     def ignores(self, path: Path) -> bool:
         """Whether the field at ``path`` is never compared."""
-        return path[0] in self.only_for_creation or path[0] in self.not_compared
+        return path[0] in self.not_compared
 
     def same(self, path: Path, one: Value, other: Value) -> bool:
         """Whether two values, or absences, of the field at ``path`` mean the same."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Final, Literal
 
 from reconciler.credentials.opening import read_bounded
 from reconciler.credentials.regeneration.leadership import Cluster
+from reconciler.credentials.sources import digest_of
 from reconciler.model.errors import Locked, ReconcilerError
 from reconciler.systems.host import LocalHost
 
@@ -95,7 +95,7 @@ def ended(archive: Path) -> None:
 def digest(archive: Path) -> str:
     """By which a file that was written anew is told from the one before; empty when there is none."""
     try:
-        return hashlib.sha256(archive.read_bytes()).hexdigest()
+        return digest_of(archive.read_bytes())
     except FileNotFoundError:
         return ""
 

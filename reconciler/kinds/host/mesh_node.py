@@ -57,7 +57,7 @@ class MeshNodes(OnMachine):
 
     name: ClassVar[str] = "mesh-node"
     covers: ClassVar[frozenset[str]] = frozenset({"mesh_credentials.cluster"})
-    rules: ClassVar[FieldRules] = FieldRules(only_for_creation=frozenset({"address", "password"}))
+    rules: ClassVar[FieldRules] = FieldRules(not_compared=frozenset({"address", "password"}))
     is_rendered: ClassVar[bool] = False
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:

@@ -76,7 +76,7 @@ class PostgresDatabase(OnServer):
         immutable=frozenset({"encoding", "lc_collate", "lc_ctype"}),
         keeps=frozenset({"owner", "encoding", "lc_collate", "lc_ctype"}),
         defaults={"connection_limit": -1},
-        only_for_creation=frozenset({"template"}),
+        not_compared=frozenset({"template"}),
     )
 
     def declare(self, manifest: LoadedManifest) -> Iterable[Desired]:

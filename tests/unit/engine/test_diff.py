@@ -52,7 +52,7 @@ def test_a_secret_drifted_when_it_was_rewritten_since_and_else_the_manifest_chan
 
 
 def test_what_only_counts_for_creation_is_never_compared_be_it_a_secret():
-    rules = FieldRules(only_for_creation=frozenset({"p", "a"}))
+    rules = FieldRules(not_compared=frozenset({"p", "a"}))
     one = applied({"p": Secret("s"), "a": "1"}, witness=1)
     for wanted in ({"p": Secret("t"), "a": "2"}, {}):
         differences = compare(wanted, one, live({}, 2), rules)
